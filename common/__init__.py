@@ -1,0 +1,1 @@
+"""What every room stands on: errors people can act on, files written whole, progress bars."""

@@ -1,0 +1,1 @@
+"""Measuring: sample, check, count, with error bars, and compare two results honestly."""

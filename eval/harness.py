@@ -1,0 +1,90 @@
+"""Sample every problem n times and check every completion."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pandas
+
+from common.errors import UserError
+from common.progress import progress_bar
+from data import Problem, PromptTemplate
+from rewards import Checker
+from sampling import Sampler
+
+PROBLEMS_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protocol:
+    """How problems are sampled. `temperature` 0 is greedy."""
+
+    n: int
+    temperature: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+def sample_problems(
+    sampler: Sampler,
+    problems: Sequence[Problem],
+    template: PromptTemplate,
+    checker: Checker,
+    protocol: Protocol,
+    *,
+    quiet: bool = False,
+) -> pandas.DataFrame:
+    """One row a completion, n rows a problem, in the order of the problems.
+
+    Columns: problem, level, question, gold, sample, completion, tokens, truncated, reward,
+    extracted, read_as, reason.
+    """
+    prompts = [template.encode(problem.question) for problem in problems]
+    rows: list[dict] = []
+    with progress_bar(quiet=quiet) as progress:
+        task = progress.add_task("evaluating", total=len(problems), note="")
+        for begin in range(0, len(problems), PROBLEMS_AT_ONCE):
+            part = slice(begin, begin + PROBLEMS_AT_ONCE)
+            groups = sampler.sample(
+                prompts[part],
+                protocol.n,
+                protocol.temperature,
+                protocol.max_tokens,
+                protocol.seed,
+                top_p=protocol.top_p,
+                top_k=protocol.top_k,
+            )
+            pairs = [(problem, c) for problem, g in zip(problems[part], groups, strict=True) for c in g]
+            verdicts = checker.check_many((c.text, problem.answer) for problem, c in pairs)
+            for index, ((problem, c), verdict) in enumerate(zip(pairs, verdicts, strict=True)):
+                rows.append(
+                    {
+                        "problem": problem.id,
+                        "level": problem.level,
+                        "question": problem.question,
+                        "gold": problem.answer,
+                        "sample": index % protocol.n,
+                        "completion": c.text,
+                        "tokens": len(c.token_ids),
+                        "truncated": c.finish_reason == "length",
+                        "reward": verdict.reward,
+                        "extracted": verdict.extracted,
+                        "read_as": verdict.read_as,
+                        "reason": verdict.reason,
+                    }
+                )
+            right = sum(row["reward"] for row in rows) / len(rows)
+            progress.update(task, advance=len(groups), note=f"right {right:.1%}")
+    return pandas.DataFrame(rows)
+
+
+def check_protocol(protocol: Protocol, ks: Sequence[int]) -> None:
+    """Raise UserError when pass@k cannot be estimated from n samples."""
+    for k in ks:
+        if k < 1:
+            raise UserError(f"k must be at least 1, not {k}")
+        if k > protocol.n:
+            raise UserError(
+                f"pass@{k} needs at least {k} samples a problem, but n is {protocol.n}"
+            )

@@ -1,0 +1,25 @@
+"""What the checker says of one completion."""
+
+import dataclasses
+import json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a completion's answer equals the gold, and why.
+
+    `reward` is 1 or 0; `extracted` the answer found in the completion, or None; `read_as` how it
+    was understood; `reason` the rule that decided; `seconds` how long it took.
+    """
+
+    reward: int
+    extracted: str | None
+    reason: str
+    seconds: float
+    read_as: str | None = None
+
+    def to_json(self) -> str:
+        """The verdict as one line of a verdict file."""
+        fields = dataclasses.asdict(self)
+        del fields["read_as"]
+        return json.dumps(fields, ensure_ascii=False)

@@ -1,0 +1,149 @@
+"""Base models and adapters from disk or hub, with errors a user can act on."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from common.errors import UserError
+from common.files import write_text
+from sampling.packed import ATTENTION
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BASE_NOTE = "base.json"  # beside an adapter: which base it was trained on
+
+
+def load_tokenizer(model: str | Path) -> Any:
+    """The tokenizer of a model folder or hub name; raises UserError if it has none."""
+    _check_folder(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
+        raise UserError(f"{model}: no tokenizer can be loaded ({_first_line(error)})") from error
+    if not tokenizer.is_fast or len(tokenizer) == 0:
+        raise UserError(f"{model}: no tokenizer can be loaded (tokenizer.json is missing)")
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{model}: the tokenizer has no end-of-sequence token")
+    return tokenizer
+
+
+def load_model(model: str | Path, *, dtype: str = "auto", device: str | None = None) -> Any:
+    """A causal language model on `device`, its attention ours (packed, shared prompts).
+
+    `dtype`: float32, bfloat16, float16, or auto (bfloat16 on CUDA, float32 elsewhere).
+    Raises UserError when the folder holds no model or the architecture does not fit.
+    """
+    _check_folder(model)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype not in DTYPES:
+        raise UserError(f"unknown dtype '{dtype}', expected auto, {', '.join(DTYPES)}")
+    try:
+        config = AutoConfig.from_pretrained(model)
+        _check_architecture(str(model), config)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model, config=config, dtype=DTYPES[dtype], attn_implementation=ATTENTION
+        )
+    except UserError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
+        raise UserError(f"{model}: no model can be loaded ({_first_line(error)})") from error
+    return loaded.to(device).eval()
+
+
+def context_length(config: Any) -> int:
+    """How many tokens prompt and completion may have together."""
+    return int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
+
+
+def eos_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every token id that ends a completion."""
+    known = getattr(model, "generation_config", None)
+    listed = getattr(known, "eos_token_id", None)
+    ids = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    return sorted({*ids, tokenizer.eos_token_id})
+
+
+def fingerprint(model: str | Path) -> str | None:
+    """A hash that tells one base model folder from another, or None for a hub name.
+
+    It covers the header and the first MiB of each weight file, so it is quick for large models.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with open(file, "rb") as opened:
+            digest.update(opened.read(1 << 20))
+        digest.update(str(file.stat().st_size).encode())
+    return digest.hexdigest()[:16]
+
+
+def write_base_note(adapter: Path, model: str | Path) -> None:
+    """Write down beside an adapter which base it belongs to."""
+    note = {"base": str(model), "fingerprint": fingerprint(model)}
+    write_text(adapter / BASE_NOTE, json.dumps(note) + "\n")
+
+
+def check_adapter(adapter: str | Path, model: str | Path) -> dict[str, Any]:
+    """The adapter's configuration; raises UserError unless it is one, made for this base."""
+    folder = Path(adapter)
+    settings = folder / "adapter_config.json"
+    if not settings.is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise UserError(
+            f"{adapter}: not an adapter folder "
+            "(adapter_config.json and adapter_model.safetensors expected)"
+        )
+    note = folder / BASE_NOTE
+    if note.is_file():
+        made_for = json.loads(note.read_text())
+        here = fingerprint(model)
+        if here and made_for["fingerprint"] and here != made_for["fingerprint"]:
+            raise UserError(
+                f"{adapter}: this adapter was made for another base ({made_for['base']}), "
+                f"not for {model}"
+            )
+    return json.loads(settings.read_text())
+
+
+def load_adapter(base: Any, adapter: str | Path, model: str | Path, *, trainable: bool) -> Any:
+    """The base with the adapter on it, as a PeftModel; raises UserError where they do not fit."""
+    from peft import PeftModel
+
+    check_adapter(adapter, model)
+    try:
+        return PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
+    except Exception as error:  # peft raises RuntimeError, ValueError, KeyError
+        raise UserError(
+            f"{adapter}: this adapter does not fit {model}; it was made for another base "
+            f"({_first_line(error)})"
+        ) from error
+
+
+def _check_folder(model: str | Path) -> None:
+    folder = Path(model)
+    looks_like_path = folder.is_absolute() or str(model).startswith((".", "~"))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{model}: no model here (config.json is missing)")
+    elif folder.exists() or looks_like_path or str(model).count("/") > 1:
+        raise UserError(f"{model}: no such model folder")
+
+
+def _check_architecture(model: str, config: Any) -> None:
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if layers != {"full_attention"}:
+        raise UserError(f"{model}: layers other than full attention are not supported ({layers})")
+    for feature in ("attn_logit_softcapping", "final_logit_softcapping"):
+        if getattr(config, feature, None):
+            raise UserError(f"{model}: {feature} is not supported")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"

@@ -1,0 +1,197 @@
+"""The vLLM sampler: an engine in this process, started once, the adapter served beside the base.
+
+The adapter is never merged into the base weights. Each update is served under a new name and id,
+so that no key or value cached for the old adapter is taken for the new one's.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from sampling.completion import Completion
+from sampling.model import check_adapter, load_tokenizer
+from sampling.sampler import Sampler, check_request, encode_prompts
+
+
+class VllmSampler(Sampler):
+    """Samples with vLLM from a model folder or hub name."""
+
+    backend = "vllm"
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        adapter: Any = None,
+        dtype: str = "auto",
+        max_lora_rank: int = 64,
+        log: str | Path | None = None,
+        **engine: Any,
+    ):
+        """`engine` goes to `vllm.LLM` (gpu_memory_utilization, tensor_parallel_size, …).
+
+        What vLLM prints while it starts goes to the file `log`, by default a temporary one.
+        """
+        self.name = str(model)
+        self.tokenizer = load_tokenizer(model)
+        self.log = Path(log or Path(tempfile.gettempdir()) / f"mathgrpo-vllm-{os.getpid()}.log")
+        self._folder = Path(tempfile.mkdtemp(prefix="mathgrpo-adapter-"))
+        self._adapters = 0
+        self._request: Any = None
+        self._settings = {
+            "model": self.name,
+            "dtype": _dtype(dtype),
+            "seed": 0,
+            "enable_lora": True,
+            "max_lora_rank": _allowed_rank(max_lora_rank),
+            "logprobs_mode": "processed_logprobs",
+            "enable_sleep_mode": _has_gpu(),
+            **engine,
+        }
+        self._engine = self._start()
+        self.context = self._engine.llm_engine.model_config.max_model_len
+        if adapter is not None:
+            self.update_adapter(adapter)
+
+    def _start(self) -> Any:
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        try:
+            with _output_to(self.log):
+                from vllm import LLM
+
+                return LLM(**self._settings)
+        except Exception as error:  # vLLM raises many kinds
+            first = str(error).strip().splitlines()[:1]
+            raise UserError(
+                f"vLLM could not start on {self.name}: {' '.join(first)[:300]} (log: {self.log})"
+            ) from error
+
+    def update_adapter(self, adapter: Any) -> None:
+        from vllm.lora.request import LoRARequest
+
+        if adapter is None:
+            self._request = None
+            return
+        self._adapters += 1
+        if isinstance(adapter, str | Path):
+            check_adapter(adapter, self.name)
+            folder = Path(adapter).resolve()
+        else:
+            shutil.rmtree(self._folder / str(self._adapters - 2), ignore_errors=True)
+            folder = self._folder / str(self._adapters)
+            adapter.save_pretrained(folder)
+        old = self._request
+        self._request = LoRARequest(f"adapter-{self._adapters}", self._adapters, str(folder))
+        try:
+            with _output_to(self.log):
+                self._engine.llm_engine.add_lora(self._request)
+                if old is not None:
+                    self._engine.llm_engine.remove_lora(old.lora_int_id)
+        except Exception as error:
+            raise UserError(
+                f"{folder}: vLLM cannot serve this adapter on {self.name} "
+                f"({str(error).strip().splitlines()[0][:200]})"
+            ) from error
+
+    def sample(
+        self,
+        prompts: Sequence[str] | Sequence[list[int]],
+        n: int,
+        temperature: float = 1.0,
+        max_tokens: int = 256,
+        seed: int = 0,
+        *,
+        top_p: float = 1.0,
+        top_k: int = 0,
+    ) -> list[list[Completion]]:
+        from vllm import SamplingParams
+
+        check_request(n, temperature, max_tokens, top_p, top_k)
+        ids = encode_prompts(self.tokenizer, prompts, self.context)
+        settings = SamplingParams(
+            n=n,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            seed=seed,
+            top_p=top_p,
+            top_k=top_k,
+            logprobs=0,  # of the sampled token alone
+        )
+        outputs = self._engine.generate(
+            [{"prompt_token_ids": prompt} for prompt in ids],
+            settings,
+            lora_request=self._request,
+            use_tqdm=False,
+        )
+        return [[_completion(choice, self.tokenizer) for choice in o.outputs] for o in outputs]
+
+    def sleep(self) -> None:
+        """Give back the memory of weights and key/value cache (needs a GPU)."""
+        if self._settings["enable_sleep_mode"]:
+            self._engine.sleep(level=1)
+
+    def wake(self) -> None:
+        """Take the memory again."""
+        if self._settings["enable_sleep_mode"]:
+            self._engine.wake_up()
+
+    def close(self) -> None:
+        with _output_to(self.log):
+            self._engine.llm_engine.engine_core.shutdown()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _completion(choice: Any, tokenizer: Any) -> Completion:
+    ids = list(choice.token_ids)
+    return Completion(
+        text=tokenizer.decode(ids, skip_special_tokens=True),
+        token_ids=ids,
+        logprobs=[step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)],
+        finish_reason="length" if choice.finish_reason == "length" else "stop",
+    )
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _dtype(dtype: str) -> str:
+    if dtype == "auto" and not _has_gpu():
+        return "float32"  # the trainer's own choice on a CPU
+    return dtype
+
+
+def _allowed_rank(rank: int) -> int:
+    """The smallest rank vLLM has room for that holds `rank`."""
+    for allowed in (8, 16, 32, 64, 128, 256, 320, 512):
+        if rank <= allowed:
+            return allowed
+    raise UserError(f"vLLM serves LoRA ranks up to 512, not {rank}")
+
+
+@contextlib.contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """Send what this process and its children print meanwhile to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, handle in enumerate(kept, start=1):
+            os.dup2(handle, number)
+            os.close(handle)

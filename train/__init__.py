@@ -1,0 +1,1 @@
+"""The trainer: policy, advantages, losses, the GRPO loop, SFT warm start, checkpoints."""

@@ -1,0 +1,37 @@
+"""From the rewards of groups to advantages."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+STD_EPSILON = 1e-4
+
+Scale = Literal["group", "batch", "none"]
+
+
+def group_advantages(
+    rewards: Float[Tensor, "P N"], scale: Scale = "group"
+) -> Float[Tensor, "P N"]:
+    """A_i = (r_i − mean(r)) / (std(r) + ε), the mean over each group of N completions.
+
+    `scale` says over what the standard deviation (n − 1 in the denominator) is taken: each
+    `group` (DeepSeekMath, arXiv 2402.03300, section 4.1.2), the whole `batch` (Hu et al., arXiv
+    2501.03262), or `none`: no division (Dr. GRPO, arXiv 2503.20783). Raises ValueError for N < 2.
+    """
+    if rewards.ndim != 2 or rewards.shape[1] < 2:
+        raise ValueError(f"a group needs at least 2 completions, got rewards {tuple(rewards.shape)}")
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if scale == "none":
+        return centred
+    if scale == "group":
+        return centred / (rewards.std(dim=1, keepdim=True) + STD_EPSILON)
+    if scale == "batch":
+        return centred / (rewards.std() + STD_EPSILON)
+    raise ValueError(f"unknown scale '{scale}', expected group, batch or none")
+
+
+def has_signal(rewards: Float[Tensor, "P N"]) -> Bool[Tensor, "P"]:
+    """Which groups teach anything: those whose rewards are not all equal."""
+    return (rewards != rewards[:, :1]).any(dim=1)

@@ -1,0 +1,90 @@
+"""Checkpoints: an adapter that loads anywhere, and what it takes to go on as if never stopped.
+
+Random numbers and the order of the data follow from seed and step alone, so the step is all
+that has to be remembered of them.
+"""
+
+import hashlib
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import UserError
+from common.files import whole_folder, write_text
+from sampling.model import write_base_note
+from train.policy import Policy
+
+CHECKSUMS = "checksums.json"
+STATE = "trainer_state.pt"
+
+
+def save_checkpoint(
+    folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, step: int, base: str
+) -> None:
+    """Write adapter, optimiser state and step to `folder`, whole or not at all, checksummed."""
+    with whole_folder(folder) as temporary:
+        policy.save_pretrained(temporary)
+        (temporary / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        write_base_note(temporary, base)
+        state = {"step": step, "optimizer": optimizer.state_dict()}
+        torch.save(state, temporary / STATE)
+        sums = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
+        write_text(temporary / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
+
+
+def step_folder(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lives."""
+    return run / "checkpoints" / f"step_{step:06d}"
+
+
+def latest_checkpoint(run: Path) -> Path:
+    """The newest whole checkpoint; damaged ones are passed over with a word.
+
+    Raises UserError if there is none.
+    """
+    for folder in sorted((run / "checkpoints").glob("step_*"), reverse=True):
+        if (damage := _damage(folder)) is None:
+            return folder
+        print(f"warning: {folder} is damaged ({damage}); trying the one before", file=sys.stderr)
+    raise UserError(f"{run}: no checkpoint to resume from; start without --resume")
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The trainer state of a checkpoint: `step` and `optimizer`."""
+    try:
+        return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"{folder}: the trainer state cannot be read ({error})") from error
+
+
+def remove_leftovers(run: Path) -> None:
+    """Remove what a killed process left half-written in a run."""
+    for leftover in [*run.glob("**/.*.tmp"), *run.glob("**/.*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _checksum(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _damage(folder: Path) -> str | None:
+    try:
+        sums = json.loads((folder / CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        return f"{CHECKSUMS} cannot be read"
+    for name, expected in sums.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if _checksum(file) != expected:
+            return f"{name} does not match its checksum"
+    return None

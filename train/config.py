@@ -1,0 +1,241 @@
+"""The configuration of a run: TOML in, checked, overridable from the command line, saved again."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UserError, nearest
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Run(Section):
+    dir: str = Field(description="the folder of this run")
+    seed: int = 0
+    steps: int = Field(ge=1, description="optimisation goes on for so many rollout batches")
+    save_every: int = Field(50, ge=1, description="steps between checkpoints")
+    save_rollouts: bool = True
+
+
+class Model(Section):
+    path: str = Field(description="base model: a folder or a hub name")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_checkpointing: bool = False
+
+
+class Lora(Section):
+    rank: int = Field(16, ge=1)
+    alpha: float = 32.0
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    target_modules: str | list[str] = "all-linear"
+
+
+class Data(Section):
+    train: str = Field(description="problems: a file, a hub set, or synth:…")
+    limit: int | None = Field(None, ge=1)
+    template: Literal["auto", "chat", "plain"] = "auto"
+    max_prompt_tokens: int | None = Field(None, ge=1, description="longer prompts are left out")
+
+
+class Sampling(Section):
+    backend: Literal["auto", "torch", "vllm"] = "auto"
+    temperature: float = Field(1.0, gt=0.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    top_k: int = Field(0, ge=0)
+    max_tokens: int = Field(256, ge=1)
+    options: dict[str, Any] = Field({}, description="passed to the backend as they are")
+
+
+class Grpo(Section):
+    prompts: int = Field(16, ge=1, description="P, prompts a rollout")
+    completions: int = Field(8, ge=2, description="N, completions a prompt")
+    loss: Literal["grpo", "bnpo", "dapo", "dr_grpo", "gspo", "cispo"] = "dapo"
+    scale: Literal["group", "batch", "none"] = "group"
+    epsilon: float = Field(0.2, gt=0.0)
+    epsilon_high: float | None = Field(None, gt=0.0)
+    beta: float = Field(0.0, ge=0.0, description="weight of the KL to the reference")
+    kl: Literal["k1", "k2", "k3"] = "k3"
+    epochs: int = Field(1, ge=1, description="passes over a rollout (mu)")
+    minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
+    mask_truncated: bool = False
+
+
+class Optimizer(Section):
+    lr: float = Field(1e-5, gt=0.0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0.0)
+    max_grad_norm: float = Field(1.0, gt=0.0)
+    tokens_per_pass: int = Field(16384, ge=1, description="bound on the tokens of one pass")
+
+
+class Evaluation(Section):
+    data: str | None = Field(None, description="held-out problems; none: no evaluation")
+    every: int = Field(0, ge=0, description="steps between evaluations; 0: only after the last")
+    n: int = Field(4, ge=1)
+    k: list[int] = [1]
+    limit: int | None = Field(None, ge=1)
+
+
+class TrainConfig(Section):
+    """`python -m train`: a GRPO run."""
+
+    run: Run
+    model: Model
+    lora: Lora = Lora()
+    data: Data
+    sampler: Sampling = Sampling()
+    grpo: Grpo = Grpo()
+    optimizer: Optimizer = Optimizer()
+    eval: Evaluation = Evaluation()
+
+
+class SftOutput(Section):
+    out: str = Field(description="the folder to write: a model, or an adapter with [lora]")
+    seed: int = 0
+    steps: int = Field(ge=1)
+
+
+class SftModel(Section):
+    path: str | None = None
+    scratch: Literal["tiny"] | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class SftData(Section):
+    train: str
+    limit: int | None = Field(None, ge=1)
+    template: Literal["auto", "chat", "plain"] = "auto"
+    batch: int = Field(64, ge=1, description="worked solutions a step")
+    max_tokens: int | None = Field(None, ge=8, description="longer examples are left out")
+
+
+class SftOptimizer(Optimizer):
+    matrix_lr: float | None = Field(
+        None, gt=0.0, description="rate of Muon for the layers' matrices; none: AdamW for all"
+    )
+
+
+class SftConfig(Section):
+    """`python -m train.sft`: supervised fine-tuning on worked solutions."""
+
+    run: SftOutput
+    model: SftModel
+    lora: Lora | None = None
+    data: SftData
+    optimizer: SftOptimizer = SftOptimizer()
+
+
+Config = TypeVar("Config", TrainConfig, SftConfig)
+
+
+def load_config(kind: type[Config], path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file, apply `--section.key value` overrides, check it.
+
+    Raises UserError naming the key that is wrong and, for an unknown one, the nearest known.
+    """
+    file = Path(path)
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    for key, value in _pairs(overrides):
+        _set(raw, key, value)
+    return check_config(kind, raw, where=str(path))
+
+
+def check_config(kind: type[Config], raw: dict[str, Any], *, where: str) -> Config:
+    """A configuration from plain values; raises UserError about the first thing wrong."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(kind, error)}") from error
+
+
+def to_toml(config: BaseModel) -> str:
+    """The resolved configuration as TOML; `None`s are left out, as TOML has none."""
+    lines: list[str] = []
+    for name, section in config.model_dump(mode="json", exclude_none=True).items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_toml_value(value)}" for key, value in section.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
+    """`["--a.b", "1", "--c.d=x"]` as keys and values."""
+    pairs: list[tuple[str, Any]] = []
+    rest = list(overrides)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or "." not in word.partition("=")[0]:
+            raise UserError(f"unknown argument '{word}'; settings are given as --section.key value")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise UserError(f"--{key} needs a value")
+            value = rest.pop(0)
+        pairs.append((key, _parse(value)))
+    return pairs
+
+
+def _parse(value: str) -> Any:
+    """A command line value as TOML would read it, or as plain text."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        raw = raw.setdefault(section, {})
+        if not isinstance(raw, dict):
+            raise UserError(f"--{key}: '{section}' is not a section")
+    raw[last] = value
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(kind)
+        here = ".".join(map(str, first["loc"][:-1]))
+        last = str(first["loc"][-1])
+        near = [key for key in known if key.rpartition(".")[0] == here]
+        hint = nearest(last, [key.rpartition(".")[2] for key in near]) or nearest(where, known)
+        return f"unknown key '{where}'{hint}"
+    if first["type"] == "missing":
+        return f"the key '{where}' is missing"
+    return f"{where} = {first['input']!r}: {first['msg']}"
+
+
+def _known_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in kind.model_fields.items():
+        keys.append(prefix + name)
+        types = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for inner in types:
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                keys += _known_keys(inner, f"{prefix}{name}.")
+    return keys
