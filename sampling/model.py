@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from common.errors import UserError
 from common.files import write_text
 from sampling.packed import ATTENTION
+
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BASE_NOTE = "base.json"  # beside an adapter: which base it was trained on
@@ -111,16 +115,24 @@ def check_adapter(adapter: str | Path, model: str | Path) -> dict[str, Any]:
     return json.loads(settings.read_text())
 
 
-def load_adapter(base: Any, adapter: str | Path, model: str | Path, *, trainable: bool) -> Any:
-    """The base with the adapter on it, as a PeftModel; raises UserError where they do not fit."""
+def load_adapter(
+    model: Any, adapter: str | Path, name_of_base: str, *, name: str = "default", train: bool = False
+) -> Any:
+    """The model with the adapter on it, as a PeftModel; raises UserError where they do not fit.
+
+    `model` is a base model, or a PeftModel that gets one adapter more, under `name`.
+    """
     from peft import PeftModel
 
-    check_adapter(adapter, model)
+    check_adapter(adapter, name_of_base)
     try:
-        return PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(adapter), name, is_trainable=train)
+            return model
+        return PeftModel.from_pretrained(model, adapter, name, is_trainable=train)
     except Exception as error:  # peft raises RuntimeError, ValueError, KeyError
         raise UserError(
-            f"{adapter}: this adapter does not fit {model}; it was made for another base "
+            f"{adapter}: this adapter does not fit {name_of_base}; it was made for another base "
             f"({_first_line(error)})"
         ) from error
 

@@ -4,6 +4,7 @@ Nothing is copied: given a module, it samples from that module's present weights
 """
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from sampling.completion import Completion
 from sampling.decode import DecodeCache, PromptPass, mix, shrink, uniform
 from sampling.model import context_length, eos_ids, load_adapter, load_model, load_tokenizer
-from sampling.packed import hidden_states, output_weight
+from sampling.packed import Layout, hidden_states, output_weight
 from sampling.sampler import Sampler, check_request, encode_prompts
 
 
@@ -45,31 +46,44 @@ class TorchSampler(Sampler):
             self.tokenizer = tokenizer or load_tokenizer(model)
             self.model = load_model(model, dtype=dtype, device=device)
         self.max_batch = max_batch
-        self._served: dict[str, str] = {}  # adapter folder -> its name inside the PeftModel
+        self._shared = self.name is None  # the weights belong to somebody else, who trains them
+        self._names: dict[str, str] = {}  # adapter folder -> its name inside the PeftModel
         self._active: str | None = None
         if adapter is not None:
             self.update_adapter(adapter)
 
     def update_adapter(self, adapter: Any) -> None:
         """Serve another adapter, by folder. With a shared module there is nothing to swap."""
-        if self.name is None:
-            return
-        if adapter is None:
-            self._active = None
-            return
-        if not isinstance(adapter, str | Path):
-            raise TypeError("a sampler that loaded its own base takes adapters as folders")
-        folder = str(adapter)
-        if self._served:
-            self.model = self.model.unload()
-        self.model = load_adapter(self.model, folder, self.name, trainable=False).eval()
-        self._served = {folder: "default"}
-        self._active = "default"
+        if not self._shared:
+            self._active = self.load_adapter(adapter)
 
-    def _adapter_as_wanted(self) -> contextlib.AbstractContextManager:
-        if self._served and self._active is None:
-            return self.model.disable_adapter()
-        return contextlib.nullcontext()
+    def load_adapter(self, adapter: str | Path | None) -> str | None:
+        """Keep an adapter beside the others and return its name; None stands for the base."""
+        if adapter is None:
+            return None
+        folder = str(Path(adapter).resolve())
+        if folder not in self._names:
+            name = f"adapter{len(self._names)}"
+            self.model = load_adapter(self.model, folder, str(self.name), name=name).eval()
+            self._names[folder] = name
+        return self._names[folder]
+
+    @contextlib.contextmanager
+    def forward(self, adapter: str | None) -> Iterator[None]:
+        """Within, the model computes with the adapter of that name, for inference."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode(), contextlib.ExitStack() as stack:
+                if not self._shared and self._names:
+                    if adapter is None:
+                        stack.enter_context(self.model.disable_adapter())
+                    elif self.model.active_adapter != adapter:
+                        self.model.set_adapter(adapter)
+                yield
+        finally:
+            if was_training:
+                self.model.train()
 
     def sample(
         self,
@@ -88,7 +102,11 @@ class TorchSampler(Sampler):
         size = max(1, self.max_batch // n)
         for begin in range(0, len(ids), size):
             run = Decoding(
-                self, ids[begin : begin + size], n, temperature, max_tokens, seed, top_p, top_k
+                self,
+                ids[begin : begin + size],
+                n,
+                self._active,
+                settings=Settings(temperature, max_tokens, seed, top_p, top_k),
             )
             for _ in run.steps():
                 pass
@@ -98,19 +116,38 @@ class TorchSampler(Sampler):
     def stream(
         self,
         prompt: str | list[int],
+        adapters: Sequence[str | Path | None] = (None,),
         temperature: float = 0.0,
         max_tokens: int = 256,
         seed: int = 0,
         *,
         top_p: float = 1.0,
         top_k: int = 0,
-    ) -> Iterator[Completion]:
-        """One completion as it grows, token by token; stop iterating to cancel."""
+    ) -> Iterator[list[Completion]]:
+        """One completion by each adapter as they grow, a token each a turn.
+
+        None among the adapters stands for the base. Stop iterating to cancel.
+        """
         check_request(1, temperature, max_tokens, top_p, top_k)
-        ids = encode_prompts(self.tokenizer, [prompt], context_length(self.model.config))  # type: ignore[list-item]
-        run = Decoding(self, ids, 1, temperature, max_tokens, seed, top_p, top_k)
-        for _ in run.steps():
-            yield run.completions()[0][0]
+        names = [self.load_adapter(adapter) for adapter in adapters]
+        prompts: Any = [prompt]
+        ids = encode_prompts(self.tokenizer, prompts, context_length(self.model.config))
+        settings = Settings(temperature, max_tokens, seed, top_p, top_k)
+        runs = [Decoding(self, ids, 1, name, settings=settings) for name in names]
+        going = [run.steps() for run in runs]
+        while any([next(steps, "done") is None for steps in going]):
+            yield [run.completions()[0][0] for run in runs]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How tokens are drawn, and how many."""
+
+    temperature: float
+    max_tokens: int
+    seed: int
+    top_p: float
+    top_k: int
 
 
 class Decoding:
@@ -121,41 +158,32 @@ class Decoding:
         sampler: TorchSampler,
         prompts: list[list[int]],
         n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-        top_p: float,
-        top_k: int,
+        adapter: str | None,
+        *,
+        settings: Settings,
     ):
-        self.sampler, self.model, self.tokenizer = sampler, sampler.model, sampler.tokenizer
-        self.prompts, self.n = prompts, n
-        self.temperature, self.top_p, self.top_k = temperature, top_p, top_k
-        self.device = output_weight(self.model).device
-        context = context_length(self.model.config)
-        self.room = [min(max_tokens, context - len(prompt)) for prompt in prompts]
-        self.eos = torch.tensor(eos_ids(self.model, self.tokenizer), device=self.device)
-        self.keys = sequence_keys(prompts, n, seed).to(self.device)
-        steps = max(self.room)
-        size = (len(prompts) * n, steps)
+        self.sampler, self.prompts, self.n = sampler, prompts, n
+        self.adapter, self.settings = adapter, settings
+        self.device = output_weight(sampler.model).device
+        context = context_length(sampler.model.config)
+        self.room = [min(settings.max_tokens, context - len(prompt)) for prompt in prompts]
+        self.eos = torch.tensor(eos_ids(sampler.model, sampler.tokenizer), device=self.device)
+        self.keys = sequence_keys(prompts, n, settings.seed).to(self.device)
+        size = (len(prompts) * n, max(self.room))
         self.tokens = torch.zeros(size, dtype=torch.long, device=self.device)
         self.logprobs = torch.zeros(size, device=self.device)
         self.lengths = torch.zeros(size[0], dtype=torch.long, device=self.device)
 
+    def _forward(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        with self.sampler.forward(self.adapter):
+            return hidden_states(self.sampler.model, ids, positions, layout)
+
     def steps(self) -> Iterator[None]:
         """Sample a token for every running sequence, then yield; ends when all have finished."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.inference_mode(), self.sampler._adapter_as_wanted():
-                yield from self._steps()
-        finally:
-            self.model.train(was_training)
-
-    def _steps(self) -> Iterator[None]:
-        head = output_weight(self.model)
+        head = output_weight(self.sampler.model)
         p, n = len(self.prompts), self.n
         prompt_pass = PromptPass(self.prompts, self.device)
-        hidden = hidden_states(self.model, prompt_pass.ids, prompt_pass.positions, prompt_pass)
+        hidden = self._forward(prompt_pass.ids, prompt_pass.positions, prompt_pass)
         hidden = hidden[prompt_pass.ends].repeat_interleave(n, 0)  # [P·N, d]
         cache = DecodeCache(prompt_pass, n)
         slots = torch.arange(p * n, device=self.device).view(p, n)  # which sequence is where
@@ -163,14 +191,11 @@ class Decoding:
         positions = prompt_pass.lengths[:, None].expand(p, n)
         room = torch.tensor(self.room, device=self.device)[:, None].expand(p, n)
         for step in range(max(self.room)):
-            logits = (hidden @ head.T).float()
-            drawn, logprobs = draw(
-                logits,
-                self.temperature,
-                self.top_k,
-                self.top_p,
-                uniform(self.keys[slots.flatten()], step),
-            )
+            with torch.inference_mode():
+                logits = (hidden @ head.T).float()
+                drawn, logprobs = draw(
+                    logits, self.settings, uniform(self.keys[slots.flatten()], step)
+                )
             live = running.flatten()
             at = slots.flatten()[live]
             self.tokens[at, step] = drawn[live]
@@ -190,9 +215,7 @@ class Decoding:
                 running, slots, positions, room, following = (
                     x[rows[:, None], places] for x in (running, slots, positions, room, following)
                 )
-            hidden = hidden_states(
-                self.model, following.flatten(), (positions + step).flatten(), cache
-            )
+            hidden = self._forward(following.flatten(), (positions + step).flatten(), cache)
 
     def completions(self) -> list[list[Completion]]:
         """What has been sampled so far, P × N."""
@@ -201,7 +224,7 @@ class Decoding:
         done: list[Completion] = []
         ids = [row[:k] for row, k in zip(self.tokens.tolist(), lengths, strict=True)]
         logprobs = [row[:k] for row, k in zip(self.logprobs.tolist(), lengths, strict=True)]
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        texts = self.sampler.tokenizer.batch_decode(ids, skip_special_tokens=True)
         for text, row, kept in zip(texts, ids, logprobs, strict=True):
             stopped = bool(row) and row[-1] in eos
             done.append(Completion(text, row, kept, "stop" if stopped else "length"))
@@ -220,19 +243,18 @@ def sequence_keys(prompts: list[list[int]], n: int, seed: int) -> Int[Tensor, "P
 
 def draw(
     logits: Float[Tensor, "B V"],
-    temperature: float,
-    top_k: int,
-    top_p: float,
+    settings: Settings,
     uniforms: Float[Tensor, "B"],
 ) -> tuple[Int[Tensor, "B"], Float[Tensor, "B"]]:
     """Draw a token for each row by inverting the cumulative distribution at `uniforms`.
 
     Returns the tokens and their log-probs under the distribution drawn from.
     """
-    if temperature == 0:
+    if settings.temperature == 0:
         tokens = logits.argmax(-1)
         return tokens, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
-    logprobs = cut((logits / temperature).log_softmax(-1), top_k, top_p)
+    logprobs = (logits / settings.temperature).log_softmax(-1)
+    logprobs = cut(logprobs, settings.top_k, settings.top_p)
     cumulative = logprobs.exp().cumsum(-1)
     tokens = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
     tokens = tokens.clamp(max=logits.shape[1] - 1)

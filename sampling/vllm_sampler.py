@@ -5,6 +5,7 @@ so that no key or value cached for the old adapter is taken for the new one's.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -62,6 +63,10 @@ class VllmSampler(Sampler):
     def _start(self) -> Any:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
+        logger = logging.getLogger("vllm")
+        logger.propagate = False
+        logger.addHandler(logging.FileHandler(self.log))
         try:
             with _output_to(self.log):
                 from vllm import LLM

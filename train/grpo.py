@@ -49,7 +49,7 @@ class GrpoRun:
         if checkpoint is None:
             model = add_lora(base, config.lora, config.run.seed)
         else:
-            model = load_adapter(base, checkpoint, config.model.path, trainable=True)
+            model = load_adapter(base, checkpoint, config.model.path, train=True)
         if config.model.gradient_checkpointing:
             model.enable_input_require_grads()
             model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -1,0 +1,52 @@
+"""What there is to compare: the base models and checkpoints of the runs in one folder."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing to ask: a base model, or a checkpoint (a PEFT folder) on it."""
+
+    label: str
+    model: str
+    adapter: str | None
+    template: str = "auto"
+    max_tokens: int = 256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run found under the runs folder."""
+
+    name: str
+    folder: Path
+    choices: tuple[Choice, ...]  # the base first, then the checkpoints by step
+    eval_data: str | None
+
+
+def find_runs(runs: Path) -> list[RunSummary]:
+    """The runs directly under `runs`, newest first; folders that hold none are passed over."""
+    if not runs.is_dir():
+        return []
+    found = [run for folder in runs.iterdir() if (run := _read_run(folder))]
+    return sorted(found, key=lambda run: run.folder.stat().st_mtime, reverse=True)
+
+
+def _read_run(folder: Path) -> RunSummary | None:
+    try:
+        config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+        model = str(config["model"]["path"])
+        template = str(config["data"].get("template", "auto"))
+        max_tokens = int(config["sampler"]["max_tokens"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    choices = [Choice(f"{folder.name}: base", model, None, template, max_tokens)]
+    for checkpoint in sorted((folder / "checkpoints").glob("step_*")):
+        if (checkpoint / "adapter_model.safetensors").is_file():
+            step = int(checkpoint.name.removeprefix("step_"))
+            label = f"{folder.name}: step {step}"
+            choices.append(Choice(label, model, str(checkpoint), template, max_tokens))
+    data = config.get("eval", {}).get("data")
+    return RunSummary(folder.name, folder, tuple(choices), data)

@@ -1,0 +1,64 @@
+"""Model output as something a page may show: text stays text, formulas are rendered.
+
+Output of a model is hostile input. Outside formulas every character that Markdown or HTML could
+read as markup is escaped, so no tag, link or image ever comes of it.
+"""
+
+import html
+import re
+
+_FORMULA = re.compile(
+    r"\$\$(?P<display>[^$]{1,2000})\$\$|\$(?P<inline>[^$\n]{1,1000})\$"
+    r"|\\\[(?P<square>.{1,2000}?)\\\]|\\\((?P<round>.{1,1000}?)\\\)"
+    r"|(?P<box>\\boxed\{[^{}\n]{0,200}(?:\{[^{}\n]{0,200}\}[^{}\n]{0,200}){0,8}\})",
+    re.S,
+)
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What KaTeX could use to reach outside the formula; it refuses these too, unless trusted.
+_REACHING = re.compile(r"\\(?:href|url|includegraphics|html\w*|def|gdef|newcommand|let)\b")
+
+DELIMITERS = [{"left": "$$", "right": "$$", "display": True},
+              {"left": "$", "right": "$", "display": False}]
+
+
+def to_markdown(text: str) -> str:
+    """`text` as Markdown that shows its formulas rendered and all else literally."""
+    parts: list[str] = []
+    end = 0
+    for found in _FORMULA.finditer(text):
+        parts.append(_plain(text[end : found.start()]))
+        formula = next(group for group in found.groups() if group is not None).strip()
+        if _REACHING.search(formula) or not formula:
+            parts.append(_plain(found.group()))
+        else:
+            mark = "$$" if found["display"] or found["square"] else "$"
+            parts.append(f"{mark}{_formula(formula)}{mark}")
+        end = found.end()
+    parts.append(_plain(text[end:]))
+    return "".join(parts)
+
+
+def _plain(text: str) -> str:
+    escaped = _PUNCTUATION.sub(lambda m: _escape(m[1]), text)
+    return escaped.replace("\n", "<br>")
+
+
+def _escape(character: str) -> str:
+    """A numeric character reference: never markup, in Markdown or in HTML."""
+    return f"&#{ord(character)};"
+
+
+def _formula(formula: str) -> str:
+    return formula.replace("<", r"\lt ").replace(">", r"\gt ").replace("\n", " ")
+
+
+def badge(reward: int | None, extracted: str | None, reason: str) -> str:
+    """The verdict as a small piece of HTML; `reward` None says there is no gold to check."""
+    if reward is None:
+        return '<span class="badge none">no reference answer given</span>'
+    kind, word = ("right", "✓ right") if reward else ("wrong", "✗ wrong")
+    answer = html.escape(extracted) if extracted is not None else "none"
+    return (
+        f'<span class="badge {kind}">{word}</span> '
+        f'<span class="why">answer: <b>{answer[:200]}</b> ({html.escape(reason)})</span>'
+    )
