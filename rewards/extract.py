@@ -16,6 +16,7 @@ import re
 TAIL = 20_000  # characters of the end of a completion in which an answer is looked for
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_BRACE = re.compile(r"\\.|[{}]", re.S)  # an escaped brace is no brace
 _JOINED = re.compile(r"[\s$,;.&]{0,20}(?:,|;|and|or|\\text\{\s?(?:and|or)\s?\})[\s$,;]{0,20}")
 _PHRASE = re.compile(
     r"(?:\banswer\b(?:\s+to\s+[^.:\n]{1,80}?)?\s*(?:is|are|=|:|was|equals|would be|should be)"
@@ -26,7 +27,8 @@ _REASONS = re.compile(r"[,;]?\s(?:because|since|as we|which|where|so that|given)
 _SENTENCE_END = re.compile(r"(?:(?<=\S)[.。!?！？](?=\s|$)|\n)")
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.S)
 _NUMBER = re.compile(
-    r"[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?<=\d)(?:\s?/\s?\d+)?\s?(?:\\?%)?"
+    r"[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?:\s?/\s?\d+)?(?:\s?\\?%)?"
 )
 _EMPHASIS = re.compile(r"\*\*|__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`")
 
@@ -89,16 +91,11 @@ def _braced(text: str, begin: int) -> tuple[str, int]:
         word = re.compile(r"-?\w+|\S").match(text, begin)
         return (word.group(), word.end()) if word else ("", begin)
     depth = 0
-    for i in range(begin, len(text)):
-        if text[i] == "\\":
-            continue
-        if text[i] == "{" and text[i - 1] != "\\":
-            depth += 1
-        elif text[i] == "}" and text[i - 1] != "\\":
-            depth -= 1
-            if depth == 0:
-                return text[begin + 1 : i], i + 1
-    return "", len(text)
+    for brace in _BRACE.finditer(text, begin):
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if depth == 0:
+            return text[begin + 1 : brace.start()], brace.end()
+    return "", len(text)  # never closed: cut off in mid-answer
 
 
 def _after_phrase(text: str) -> tuple[str, ...] | None:

@@ -1,0 +1,67 @@
+"""What the tests share: a tiny base model trained on the spot, and a real run on it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from train.config import SftConfig, TrainConfig, check_config
+from train.grpo import GrpoRun
+from train.sft import run_sft
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    """A tiny base model that gets some one-step problems right."""
+    folder = tmp_path_factory.mktemp("models") / "base"
+    settings = {
+        "run": {"out": str(folder), "steps": 260},
+        "model": {"scratch": "tiny"},
+        "data": {"train": "synth:train,n=6000,levels=1", "batch": 32},
+        "optimizer": {"lr": 3e-3, "matrix_lr": 6e-3, "schedule": "linear", "warmup_steps": 10},
+    }
+    return run_sft(check_config(SftConfig, settings, where="test"))
+
+
+def run_settings(folder: Path, base: Path, **sections) -> dict:
+    """Settings of a small GRPO run; `sections` override keys."""
+    settings = {
+        "run": {"dir": str(folder), "steps": 4, "save_every": 2},
+        "model": {"path": str(base)},
+        "lora": {"rank": 8, "alpha": 16},
+        "data": {"train": "synth:train,n=200,levels=1"},
+        "sampler": {"backend": "torch", "max_tokens": 24},
+        "grpo": {"prompts": 8, "completions": 8, "beta": 0.01},
+        "optimizer": {"lr": 1e-3},
+    }
+    for name, keys in sections.items():
+        settings.setdefault(name, {}).update(keys)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, base) -> Path:
+    """A finished GRPO run of four steps with checkpoints and an evaluation."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    settings = run_settings(
+        folder, base, eval={"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
+    )
+    GrpoRun(check_config(TrainConfig, settings, where="test")).train()
+    return folder
+
+
+def command(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Run one of the project's commands, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

@@ -1,0 +1,119 @@
+"""Every mistake a user can make gives one clear line, a non-zero code, and nothing half-written."""
+
+import json
+import shutil
+
+import pytest
+
+from common.files import write_text
+from tests.conftest import ROOT, command, run_settings
+from train.config import TrainConfig, check_config, to_toml
+
+
+def config_file(tmp_path, base, **sections):
+    config = check_config(
+        TrainConfig, run_settings(tmp_path / "run", base, **sections), where="test"
+    )
+    write_text(tmp_path / "run.toml", to_toml(config))
+    return tmp_path / "run.toml"
+
+
+def fails(done, *says):
+    """One line on stderr that says all of `says`, no traceback, a non-zero code."""
+    assert done.returncode != 0
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for word in says:
+        assert word in lines[0]
+
+
+def test_missing_file(tmp_path, base):
+    fails(command("train", config_file(tmp_path, base), "--data.train", "no.jsonl"), "no.jsonl")
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_configuration():
+    fails(command("train", "nowhere.toml"), "nowhere.toml", "no such")
+
+
+def test_malformed_line_names_file_and_line(tmp_path, base):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"question": "a", "answer": "1"}\n{"question": \n')
+    fails(command("train", config_file(tmp_path, base), "--data.train", bad), f"{bad}, line 2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_empty_data_set(tmp_path, base):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    done = command("train", config_file(tmp_path, base), "--data.train", tmp_path / "empty.jsonl")
+    fails(done, "empty.jsonl", "empty")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_key_names_the_nearest(tmp_path, base):
+    done = command("train", config_file(tmp_path, base), "--grpo.epsilon_hi", "0.3")
+    fails(done, "grpo.epsilon_hi", "epsilon_high")
+
+
+def test_group_of_one(tmp_path, base):
+    done = command("train", config_file(tmp_path, base), "--grpo.completions", "1")
+    fails(done, "grpo.completions", "greater than or equal to 2")
+
+
+def test_model_without_tokenizer(tmp_path, base):
+    model = tmp_path / "model"
+    shutil.copytree(base, model)
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+    done = command("train", config_file(tmp_path, base), "--model.path", model)
+    fails(done, str(model), "tokenizer")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_model_there(tmp_path, base):
+    done = command("train", config_file(tmp_path, base), "--model.path", "./nothing")
+    fails(done, "./nothing", "no such model folder")
+
+
+def test_adapter_of_another_base(tmp_path, base, finished_run):
+    other = tmp_path / "other"
+    done = command(
+        *("train.sft", ROOT / "configs/quickstart/base.toml", "--run.out", other),
+        *("--run.steps", "1", "--run.seed", "9", "--data.train", "synth:train,n=50"),
+    )
+    assert done.returncode == 0, done.stderr
+    done = command(
+        *("eval", "--model", other, "--adapter", finished_run / "checkpoints" / "step_000004"),
+        *("--data", "synth:heldout,n=5", "--n", "1", "--out", tmp_path / "result"),
+    )
+    fails(done, "another base")
+    assert not (tmp_path / "result").exists()
+
+
+def test_resume_without_a_checkpoint(tmp_path, base):
+    fails(command("train", config_file(tmp_path, base), "--resume"), "no checkpoint", "--resume")
+    assert not (tmp_path / "run").exists()
+
+
+def test_pass_at_k_with_too_few_samples(tmp_path, base):
+    done = command(
+        *("eval", "--model", base, "--data", "synth:heldout,n=5", "--n", "2", "--k", "1,4"),
+        *("--out", tmp_path / "result"),
+    )
+    fails(done, "pass@4", "n is 2")
+
+
+@pytest.mark.parametrize("room", ["data", "rewards", "train", "train.sft", "eval", "app"])
+def test_every_command_has_help(room):
+    done = command(room, "--help")
+    assert done.returncode == 0
+    assert "usage:" in done.stdout
+
+
+def test_synth_writes_the_problems_it_says(tmp_path):
+    out = tmp_path / "deep" / "p.jsonl"
+    done = command("data", "synth", "--n", "7", "--seed", "2", "--out", out)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(lines) == 7
+    assert {"id", "question", "answer", "solution"} <= set(lines[0])

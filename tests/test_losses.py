@@ -1,0 +1,128 @@
+"""Losses, KL estimators and advantages agree with plain float64 loops, in value and gradient."""
+
+import math
+
+import pytest
+import torch
+
+from train.advantages import group_advantages, has_signal
+from train.losses import LOSSES, Normalizer, kl_estimate, policy_loss
+
+LOW, HIGH, BETA, MAX_TOKENS = 0.2, 0.28, 0.05, 16
+
+
+def make_batch(seed: int = 0):
+    draw = torch.Generator().manual_seed(seed)
+    b, t = 6, 9
+    old = -torch.rand(b, t, generator=draw, dtype=torch.float64) * 3
+    new = old + 0.5 * torch.randn(b, t, generator=draw, dtype=torch.float64)
+    ref = old + 0.3 * torch.randn(b, t, generator=draw, dtype=torch.float64)
+    advantages = torch.randn(b, generator=draw, dtype=torch.float64)
+    mask = torch.arange(t)[None] < torch.tensor([9, 1, 4, 7, 2, 5])[:, None]
+    return new, old, ref, advantages, mask
+
+
+def reference_kl(name: str, d):
+    return {"k1": lambda: d, "k2": lambda: d * d / 2, "k3": lambda: torch.exp(-d) + d - 1}[name]()
+
+
+def reference_loss(loss, new, old, ref, advantages, mask, kl):
+    """The formulas of docs/grpo.md, token by token."""
+    sequences = []
+    for i in range(new.shape[0]):
+        at = [t for t in range(new.shape[1]) if mask[i, t]]
+        mean_log = sum(new[i, t] - old[i, t] for t in at) / len(at)
+        terms = []
+        for t in at:
+            ratio = torch.exp(mean_log if loss == "gspo" else new[i, t] - old[i, t])
+            a = advantages[i]
+            if loss == "cispo":
+                term = -min(ratio.item(), 1 + HIGH) * a * new[i, t]
+            else:
+                bounded = torch.clamp(ratio, 1 - LOW, 1 + HIGH)
+                term = -torch.minimum(ratio * a, bounded * a)
+            terms.append(term + BETA * reference_kl(kl, new[i, t] - ref[i, t]))
+        sequences.append(terms)
+    tokens = sum(map(len, sequences))
+    if loss in ("grpo", "gspo"):
+        return sum(sum(terms) / len(terms) for terms in sequences) / len(sequences)
+    total = sum(sum(terms) for terms in sequences)
+    return total / (len(sequences) * MAX_TOKENS) if loss == "dr_grpo" else total / tokens
+
+
+@pytest.mark.parametrize("kl", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_and_gradient_equal_the_formula(loss, kl):
+    new, old, ref, advantages, mask = make_batch()
+    ours, theirs = new.clone().requires_grad_(), new.clone().requires_grad_()
+    out = policy_loss(
+        ours,
+        old,
+        advantages,
+        mask,
+        ref_logprobs=ref,
+        loss=loss,
+        epsilon=LOW,
+        epsilon_high=HIGH,
+        beta=BETA,
+        kl=kl,
+        max_tokens=MAX_TOKENS,
+    )
+    expected = reference_loss(loss, theirs, old, ref, advantages, mask, kl)
+    assert out.loss.item() == pytest.approx(expected.item(), abs=1e-9)
+    out.loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-9, rtol=1e-9)
+    assert out.metrics["clipped"] > 0
+    assert (ours.grad[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "bnpo"])
+def test_parts_of_a_batch_add_up_to_the_whole(loss):
+    new, old, _, advantages, mask = make_batch(1)
+    options = {"loss": loss, "max_tokens": MAX_TOKENS}
+    whole = policy_loss(new, old, advantages, mask, **options).loss
+    size = Normalizer(sequences=6, tokens=int(mask.sum()))
+    parts = [
+        policy_loss(new[s], old[s], advantages[s], mask[s], whole=size, **options).loss
+        for s in (slice(0, 1), slice(1, 4), slice(4, 6))
+    ]
+    assert sum(parts).item() == pytest.approx(whole.item(), abs=1e-12)
+
+
+def test_kl_estimators_average_to_the_true_kl():
+    p, q = torch.tensor([0.5, 0.3, 0.2]).double(), torch.tensor([0.4, 0.4, 0.2]).double()
+    true = (p * (p / q).log()).sum()
+    for name in ("k1", "k3"):  # unbiased
+        assert (p * kl_estimate(p.log(), q.log(), name)).sum().item() == pytest.approx(true.item())
+    assert (kl_estimate(p.log(), q.log(), "k3") >= 0).all()
+
+
+def test_advantages_equal_the_formula():
+    rewards = torch.tensor([[1.0, 0, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]])
+    ours = group_advantages(rewards)
+    for row, result in zip(rewards.tolist(), ours.tolist(), strict=True):
+        mean = sum(row) / 4
+        std = math.sqrt(sum((r - mean) ** 2 for r in row) / 3)
+        assert result == pytest.approx([(r - mean) / (std + 1e-4) for r in row], abs=1e-6)
+    assert group_advantages(rewards, "none")[0].tolist() == [0.5, -0.5, -0.5, 0.5]
+    flat = rewards.flatten().tolist()
+    mean = sum(flat) / 12
+    std = math.sqrt(sum((r - mean) ** 2 for r in flat) / 11)
+    assert group_advantages(rewards, "batch")[2, 3].item() == pytest.approx(0.75 / (std + 1e-4))
+    assert has_signal(rewards).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: group_advantages(torch.ones(3, 1)),
+        lambda: group_advantages(torch.ones(3, 2), "rows"),  # type: ignore[arg-type]
+        lambda: policy_loss(*make_batch()[:2], *make_batch()[3:], loss="ppo"),  # type: ignore[arg-type]
+        lambda: policy_loss(*make_batch()[:2], *make_batch()[3:], loss="dr_grpo"),
+        lambda: policy_loss(*make_batch()[:2], *make_batch()[3:], beta=0.1),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call):
+    with pytest.raises(ValueError):
+        call()

@@ -1,0 +1,175 @@
+"""Both samplers write what the policy would write, with the policy's own log-probs."""
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from common.errors import UserError
+from data import PromptTemplate, synthesize
+from sampling import load_sampler
+from sampling.model import load_model, load_tokenizer
+from sampling.packed import PackedGroups
+from sampling.sampler import has_vllm
+from train.config import Lora
+from train.policy import Policy, add_lora
+
+
+def prompts_for(tokenizer, n=12):
+    template = PromptTemplate(tokenizer)
+    return [template.encode(p.question) for p in synthesize(n, seed=4, split="heldout")]
+
+
+def make_policy(base, seed, temperature=1.0) -> Policy:
+    """A policy whose adapter is far from the base."""
+    model = add_lora(load_model(base), Lora(rank=8, alpha=16), 0)
+    shake(model, seed)
+    return Policy(model.eval(), temperature)
+
+
+def shake(model, seed):
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(0.05 * torch.randn(weight.shape, generator=draw))
+
+
+def logprob_gap(policy, prompts, groups) -> float:
+    """The largest difference between the sampler's log-probs and the policy's."""
+    layout = PackedGroups(prompts, [[c.token_ids for c in group] for group in groups])
+    with torch.no_grad():
+        ours, _ = policy.logprobs(layout)
+    sampled = torch.tensor([x for g in groups for c in g for x in c.logprobs])
+    return float((ours[layout.mask] - sampled).abs().max())
+
+
+def transformers_greedy(model, prompts, tokens):
+    """What transformers.generate writes, prompt by prompt."""
+    return [
+        model.generate(
+            torch.tensor([p]),
+            attention_mask=torch.ones(1, len(p), dtype=torch.long),
+            max_new_tokens=tokens,
+            do_sample=False,
+        )[0, len(p) :].tolist()
+        for p in prompts
+    ]
+
+
+def test_greedy_torch_equals_transformers_generate(base):
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    sampler = load_sampler("torch", base)
+    prompts = prompts_for(sampler.tokenizer)
+    ours = [group[0].token_ids for group in sampler.sample(prompts, 1, 0.0, 40)]
+    assert ours == transformers_greedy(plain, prompts, 40)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_torch_logprobs_are_the_policys(base, temperature):
+    policy = make_policy(base, 1, temperature)
+    sampler = load_sampler("torch", policy.model, tokenizer=load_tokenizer(base))
+    prompts = prompts_for(sampler.tokenizer)
+    groups = sampler.sample(prompts, 6, temperature, 40, seed=3)
+    assert logprob_gap(policy, prompts, groups) < 1e-5
+    policy.temperature = 1.7 - temperature
+    assert logprob_gap(policy, prompts, groups) > 0.01  # the check sees a wrong temperature
+    policy.temperature = temperature
+    shake(policy.model, 2)
+    assert logprob_gap(policy, prompts, groups) > 0.01  # and a stale adapter
+
+
+def test_the_same_seed_gives_the_same_tokens_in_any_batch(base):
+    sampler = load_sampler("torch", base)
+    prompts = prompts_for(sampler.tokenizer)
+    together = sampler.sample(prompts, 4, 1.0, 40, seed=7)
+    alone = [sampler.sample([p], 4, 1.0, 40, seed=7)[0] for p in prompts]
+    assert [[c.token_ids for c in g] for g in together] == [[c.token_ids for c in g] for g in alone]
+    other = sampler.sample(prompts, 4, 1.0, 40, seed=8)
+    assert together != other
+    assert len({tuple(c.token_ids) for g in together for c in g}) > len(prompts)
+
+
+def test_samples_follow_the_models_distribution(base):
+    sampler = load_sampler("torch", base)
+    prompt = prompts_for(sampler.tokenizer, 1)[0] + sampler.tokenizer.encode(" The")
+    first = [c.token_ids[0] for c in sampler.sample([prompt], 400, 1.5, 1, seed=1)[0]]
+    logits = AutoModelForCausalLM.from_pretrained(base)(torch.tensor([prompt])).logits[0, -1]
+    probs = (logits / 1.5).softmax(-1)
+    top = int(probs.argmax())
+    share = first.count(top) / len(first)
+    assert share == pytest.approx(float(probs[top]), abs=0.09)
+
+
+def test_top_k_and_top_p_cut_the_tail_and_renormalise(base):
+    sampler = load_sampler("torch", base)
+    prompts = prompts_for(sampler.tokenizer, 4)
+    greedy = sampler.sample(prompts, 1, 0.0, 20)
+    cut = sampler.sample(prompts, 3, 1.0, 20, seed=1, top_k=1)
+    assert all(c.token_ids == g[0].token_ids for g, cs in zip(greedy, cut, strict=True) for c in cs)
+    assert all(x == pytest.approx(0.0, abs=1e-6) for cs in cut for c in cs for x in c.logprobs)
+    nucleus = sampler.sample(prompts, 3, 1.0, 20, seed=1, top_p=1e-6)
+    assert [c.token_ids for g in nucleus for c in g] == [c.token_ids for g in cut for c in g]
+
+
+def test_truncation_is_said_and_too_long_prompts_are_refused(base):
+    sampler = load_sampler("torch", base)
+    [[completion]] = sampler.sample(prompts_for(sampler.tokenizer, 1), 1, 1.0, 3)
+    assert completion.finish_reason == "length"
+    assert len(completion.token_ids) == len(completion.logprobs) == 3
+    with pytest.raises(UserError, match="context holds 1024"):
+        sampler.sample([[5] * 1024], 1)
+
+
+def test_streaming_grows_to_what_sampling_gives(base, finished_run):
+    checkpoint = finished_run / "checkpoints" / "step_000004"
+    sampler = load_sampler("torch", base)
+    prompt = prompts_for(sampler.tokenizer, 1)[0]
+    frames = list(sampler.stream(prompt, [None, checkpoint], max_tokens=40))
+    assert len(frames) > 3
+    for adapter, streamed in zip([None, checkpoint], frames[-1], strict=True):
+        sampler.update_adapter(adapter)
+        assert streamed.token_ids == sampler.sample([prompt], 1, 0.0, 40)[0][0].token_ids
+
+
+def test_a_checkpoint_loads_in_plain_peft_with_the_same_greedy_answers(base, finished_run):
+    checkpoint = finished_run / "checkpoints" / "step_000004"
+    sampler = load_sampler("torch", base, adapter=checkpoint)
+    prompts = prompts_for(sampler.tokenizer)
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), checkpoint)
+    ours = [group[0].token_ids for group in sampler.sample(prompts, 1, 0.0, 40)]
+    assert ours == transformers_greedy(plain, prompts, 40)
+
+
+def test_the_tokenizer_is_a_normal_one(base):
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    text = "Tom has 12+30=42 apples.\n#### 42 — é½"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.convert_ids_to_tokens(tokenizer.encode("42")) == ["4", "2"]
+
+
+@pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed on this platform")
+@pytest.mark.timeout(420)
+def test_vllm_serves_the_adapter_at_hand_with_the_policys_logprobs(base, finished_run, tmp_path):
+    policy = make_policy(base, 0)
+    embedded = load_sampler("torch", policy.model, tokenizer=load_tokenizer(base))
+    prompts = prompts_for(embedded.tokenizer, 8)
+    options = {"max_lora_rank": 8, "max_model_len": 256, "enforce_eager": True}
+    with load_sampler("vllm", base, log=tmp_path / "vllm.log", **options) as sampler:
+        for seed in (1, 2, 3):
+            shake(policy.model, seed)
+            sampler.update_adapter(policy)
+            for temperature in (1.0, 0.7):
+                policy.temperature = temperature
+                groups = sampler.sample(prompts, 4, temperature, 40, seed=seed)
+                assert logprob_gap(policy, prompts, groups) < 1e-4
+        again = sampler.sample(prompts, 4, 0.7, 40, seed=3)
+        assert again == groups
+        greedy = [g[0].token_ids for g in sampler.sample(prompts, 1, 0.0, 40)]
+        assert greedy == [g[0].token_ids for g in embedded.sample(prompts, 1, 0.0, 40)]
+
+        checkpoint = finished_run / "checkpoints" / "step_000004"
+        sampler.update_adapter(checkpoint)
+        served = [g[0].token_ids for g in sampler.sample(prompts, 1, 0.0, 40)]
+        own = load_sampler("torch", base, adapter=checkpoint)
+        assert served == [g[0].token_ids for g in own.sample(prompts, 1, 0.0, 40)]

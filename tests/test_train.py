@@ -1,0 +1,260 @@
+"""Training does what the configuration says, keeps what it did, and survives being killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pandas
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common.errors import UserError
+from common.files import write_text
+from sampling.model import load_model, load_tokenizer
+from tests.conftest import ROOT, run_settings
+from train.batches import batch_indices
+from train.checkpoint import latest_checkpoint
+from train.config import Grpo, Lora, SftConfig, TrainConfig, check_config, load_config, to_toml
+from train.grpo import GrpoRun
+from train.logprobs import token_logprobs
+from train.metrics import read_metrics
+from train.policy import Policy, add_lora
+from train.sft import run_sft
+from train.update import minibatches, update
+
+KEYS = """step loss reward/mean reward/std groups/all_right groups/all_wrong kl entropy
+clip_fraction ratio/mean ratio/max sampler_kl grad_norm lr completion/mean_tokens
+completion/truncated time/sample_s time/reward_s time/train_s tokens_per_s memory_gib""".split()
+
+
+def config_of(folder, base, **sections) -> TrainConfig:
+    return check_config(TrainConfig, run_settings(folder, base, **sections), where="test")
+
+
+def test_a_run_leaves_everything_the_design_names(finished_run):
+    metrics = read_metrics(finished_run)
+    assert [line["step"] for line in metrics] == [1, 2, 3, 4]
+    assert all(set(KEYS) <= set(line) for line in metrics)
+    assert all(line["sampler_kl"] < 1e-8 for line in metrics if line["sampler_kl"] is not None)
+    rollout = pandas.read_parquet(finished_run / "rollouts" / "step_000002.parquet")
+    assert len(rollout) == 64
+    assert set(rollout["reward"]) <= {0, 1}
+    step = next(line for line in metrics if line["step"] == 2)
+    assert step["reward/mean"] == pytest.approx(rollout["reward"].mean())
+    names = {path.name for path in (finished_run / "checkpoints" / "step_000004").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "trainer_state.pt"} <= names
+    assert (finished_run / "eval" / "synth-heldout" / "step_000004" / "results.json").is_file()
+    assert list((finished_run / "tensorboard").iterdir())
+    assert not list(finished_run.glob("**/.*.tmp"))
+
+
+def test_training_raises_the_reward(base, tmp_path):
+    run = GrpoRun(config_of(tmp_path / "r", base, run={"steps": 25}, optimizer={"lr": 2e-3}))
+    run.train()
+    rewards = [line["reward/mean"] for line in read_metrics(tmp_path / "r")]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.05
+
+
+def gradient(base, rollout, settings, tokens_per_pass):
+    policy = Policy(add_lora(load_model(base), Lora(rank=8), 0).eval(), 1.0)
+    for name, weight in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.02, generator=torch.Generator().manual_seed(1))
+    optimizer = torch.optim.SGD(policy.parameters, lr=1.0)
+    before = [p.detach().clone() for p in policy.parameters]
+    stats = update(
+        policy,
+        optimizer,
+        rollout,
+        settings,
+        max_tokens=24,
+        tokens_per_pass=tokens_per_pass,
+        max_grad_norm=1e9,
+        seed=0,
+    )
+    steps = [b - p.detach() for b, p in zip(before, policy.parameters, strict=True)]
+    return torch.cat([g.flatten() for g in steps]), stats
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "gspo"])
+def test_the_gradient_does_not_depend_on_how_a_step_is_cut(base, tmp_path, loss):
+    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)
+    assert rollout.signal.sum() >= 2
+    settings = Grpo(prompts=8, completions=8, loss=loss, beta=0.01)
+    whole, _ = gradient(base, rollout, settings, 10**6)
+    assert whole.abs().max() > 0
+    for tokens in (40, 150, 600):
+        cut, _ = gradient(base, rollout, settings, tokens)
+        torch.testing.assert_close(cut, whole, atol=1e-5 * float(whole.abs().max()), rtol=1e-4)
+
+
+def test_groups_without_signal_are_counted_but_never_passed(base, tmp_path):
+    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)
+    rollout.rewards[:] = 1.0
+    [batch] = minibatches(rollout, Grpo(prompts=8, completions=8), "cpu", 1000, 0)
+    assert batch.pieces == []
+    assert batch.whole.sequences == 64
+    steps, stats = gradient(base, rollout, Grpo(prompts=8, completions=8), 1000)
+    assert steps.abs().max() == 0
+    assert stats["loss"] == 0.0
+
+
+def test_several_steps_a_rollout_move_the_ratio_and_clip(base, tmp_path):
+    config = config_of(
+        tmp_path / "r",
+        base,
+        run={"steps": 2},
+        grpo={"epochs": 2, "minibatches": 2},
+        optimizer={"lr": 2e-2},
+    )
+    GrpoRun(config).train()
+    metrics = read_metrics(tmp_path / "r")
+    assert any(line["ratio/max"] > 1.001 for line in metrics)
+    assert any(line["clip_fraction"] > 0 for line in metrics)
+
+
+def test_the_reference_is_the_base_with_the_adapter_off(base):
+    from sampling.packed import PackedGroups
+
+    tokenizer = load_tokenizer(base)
+    model = load_model(base)
+    layout = PackedGroups([tokenizer.encode("Question: 1+1?")], [[tokenizer.encode(" 2 and 3")]])
+    plain, _ = Policy(model, 1.0).logprobs(layout)
+    policy = Policy(add_lora(model, Lora(rank=4), 0), 1.0)
+    for name, weight in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    with policy.as_reference():
+        reference, _ = policy.logprobs(layout)
+    torch.testing.assert_close(reference, plain.detach())
+    assert (policy.logprobs(layout)[0] - reference).abs().max() > 0.01
+
+
+def test_chunked_logprobs_and_entropy_equal_the_plain_ones(monkeypatch):
+    monkeypatch.setattr("train.logprobs.CHUNK_ELEMENTS", 70)
+    hidden = torch.randn(23, 6, requires_grad=True)
+    weight, targets = torch.randn(17, 6), torch.randint(0, 17, (23,))
+    logprobs, entropy = token_logprobs(hidden, weight, targets, 0.7)
+    plain = (hidden @ weight.T / 0.7).log_softmax(-1)
+    torch.testing.assert_close(logprobs, plain.gather(1, targets[:, None])[:, 0])
+    torch.testing.assert_close(entropy, -(plain.exp() * plain).sum(-1).detach())
+    [ours] = torch.autograd.grad(logprobs.sum(), hidden, retain_graph=True)
+    [theirs] = torch.autograd.grad(plain.gather(1, targets[:, None]).sum(), hidden)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_each_epoch_takes_every_problem_once():
+    taken = [i for step in range(1, 8) for i in batch_indices(35, 5, step, seed=3)]
+    assert sorted(taken) == list(range(35))
+    following = [i for step in range(8, 15) for i in batch_indices(35, 5, step, seed=3)]
+    assert sorted(following) == list(range(35))
+    assert following != taken
+
+
+def without_times(metrics):
+    timed = ("time/", "tokens_per_s", "memory")
+    return [{k: v for k, v in line.items() if not k.startswith(timed)} for line in metrics]
+
+
+@pytest.mark.timeout(400)
+def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_path):
+    steps = {"steps": 12, "save_every": 2, "save_rollouts": False}
+    whole = config_of(tmp_path / "whole", base, run=steps)
+    write_text(tmp_path / "run.toml", to_toml(whole))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+    def start(folder, *more):
+        words = ("-m", "train", tmp_path / "run.toml", "--run.dir", folder, *more)
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    assert start(tmp_path / "whole").wait() == 0
+    draw = random.Random(0)
+    killed = tmp_path / "killed"
+    for kill in range(3):
+        process = start(killed, *(["--resume"] if kill else []))
+        marks = len(read_metrics(killed)) + 2 if kill else 3
+        while process.poll() is None and len(read_metrics(killed)) < marks:
+            time.sleep(0.02)
+        time.sleep(draw.random() * 0.5)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = start(killed, "--resume")
+    assert last.wait() == 0, last.stderr.read()
+    ours, theirs = read_metrics(killed), read_metrics(tmp_path / "whole")
+    assert without_times(ours) == without_times(theirs)
+    a, b = (
+        load_file(run / "checkpoints" / "step_000012" / "adapter_model.safetensors")
+        for run in (killed, tmp_path / "whole")
+    )
+    assert all(torch.equal(a[name], b[name]) for name in b)
+
+
+def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(base, tmp_path):
+    config = config_of(tmp_path / "r", base, run={"steps": 500, "save_every": 500})
+    write_text(tmp_path / "run.toml", to_toml(config))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train", str(tmp_path / "run.toml")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not read_metrics(tmp_path / "r"):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "--resume" in out
+    last = read_metrics(tmp_path / "r")[-1]["step"]
+    assert latest_checkpoint(tmp_path / "r").name == f"step_{last:06d}"
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys):
+    GrpoRun(config_of(tmp_path / "r", base)).train()
+    newest = latest_checkpoint(tmp_path / "r")
+    weights = newest / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert latest_checkpoint(tmp_path / "r").name == "step_000002"
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
+    config = load_config(TrainConfig, finished_run / "config.toml", ["--optimizer.lr", "0.5"])
+    with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001, now 0\.5"):
+        GrpoRun(config, resume=True)
+    with pytest.raises(UserError, match="already holds a run"):
+        GrpoRun(load_config(TrainConfig, finished_run / "config.toml"))
+
+
+def test_a_configuration_survives_being_written_and_read(tmp_path, base):
+    config = config_of(tmp_path / "r", base, sampler={"options": {"max_batch": 64}})
+    write_text(tmp_path / "c.toml", to_toml(config))
+    assert load_config(TrainConfig, tmp_path / "c.toml") == config
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/**/*.toml")), ids=lambda p: p.name)
+def test_every_configuration_in_the_repository_is_valid(path):
+    load_config(SftConfig if path.name == "base.toml" else TrainConfig, path)
+
+
+def test_lora_sft_lowers_the_loss_and_writes_an_adapter_that_loads(base, tmp_path):
+    settings = {
+        "run": {"out": str(tmp_path / "adapter"), "steps": 12},
+        "model": {"path": str(base)},
+        "lora": {"rank": 8, "alpha": 16},
+        "data": {"train": "synth:train,n=200,levels=2", "batch": 16},
+        "optimizer": {"lr": 5e-3},
+    }
+    folder = run_sft(check_config(SftConfig, settings, where="test"))
+    losses = [json.loads(x)["loss"] for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.8 * losses[0]
+    from sampling import load_sampler
+
+    assert load_sampler("torch", base, adapter=folder).sample(["Question: 1+1?"], 1, 0.0, 4)
