@@ -20,9 +20,7 @@ def main(argv: list[str]) -> None:
         try:
             probe.bind(("127.0.0.1", options.port))
         except OSError:
-            raise UserError(
-                f"port {options.port} is taken; choose another with --port"
-            ) from None
+            raise UserError(f"port {options.port} is taken; choose another with --port") from None
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
@@ -30,7 +28,11 @@ def main(argv: list[str]) -> None:
 
     page = build_page(Path(options.runs), options.data)
     page.launch(
-        server_name="127.0.0.1", server_port=options.port, theme=THEME, css=CSS, show_error=False,
+        server_name="127.0.0.1",
+        server_port=options.port,
+        theme=THEME,
+        css=CSS,
+        show_error=False,
         footer_links=[],
     )
 

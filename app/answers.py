@@ -40,9 +40,7 @@ class Answerer:
                 sampler = self._sampler(choice.model)
                 prompt = PromptTemplate(sampler.tokenizer, choice.template).encode(question)
                 growing.append(
-                    sampler.stream(
-                        prompt, [choice.adapter], temperature, choice.max_tokens, seed
-                    )
+                    sampler.stream(prompt, [choice.adapter], temperature, choice.max_tokens, seed)
                 )
             latest: list[Completion] = [Completion("", [], [], "length") for _ in choices]
             going = list(range(len(choices)))

@@ -21,7 +21,8 @@ THEME = gr.themes.Base(
 )  # fonts of the machine: nothing is fetched
 CSS = """
 .badge {padding: .1em .6em; border-radius: 1em; font-weight: 600; color: white}
-.badge.right {background: #15803d} .badge.wrong {background: #b91c1c} .badge.none {background: #64748b}
+.badge.right {background: #15803d} .badge.wrong {background: #b91c1c}
+.badge.none {background: #64748b}
 .why {opacity: .85} .answer {min-height: 8em}
 """
 NO_RUNS = """### No runs here yet
@@ -95,7 +96,7 @@ def build_page(runs: Path, data: str) -> gr.Blocks:
             except UserError as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
-        page.load(refresh, None, [left, right, empty], api_name=False)
+        page.load(refresh, None, [left, right, empty], api_visibility="private")
         dice.click(pick, None, [question, gold], api_name="pick")
         inputs = [question, gold, left, right, temperature, seed]
         going = gr.on(
@@ -107,7 +108,7 @@ def build_page(runs: Path, data: str) -> gr.Blocks:
             concurrency_limit=1,
             show_progress="minimal",
         )
-        stop.click(None, None, None, cancels=[going], api_name=False)
+        stop.click(None, None, None, cancels=[going], api_visibility="private")
     return page.queue(max_size=QUEUE_LIMIT)
 
 

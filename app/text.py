@@ -17,8 +17,10 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # What KaTeX could use to reach outside the formula; it refuses these too, unless trusted.
 _REACHING = re.compile(r"\\(?:href|url|includegraphics|html\w*|def|gdef|newcommand|let)\b")
 
-DELIMITERS = [{"left": "$$", "right": "$$", "display": True},
-              {"left": "$", "right": "$", "display": False}]
+DELIMITERS: list[dict[str, str | bool]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "$", "right": "$", "display": False},
+]
 
 
 def to_markdown(text: str) -> str:

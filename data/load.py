@@ -11,7 +11,7 @@
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def to_problem(record: Mapping[str, Any], *, index: int) -> Problem:
             source="math",
             level=_text(record.get("level")),
         )
-    answer, solution = record["answer"], _text(record.get("solution"))
+    answer: Any = record["answer"]
+    solution = _text(record.get("solution"))
     gsm8k = solution is None and isinstance(answer, str) and "####" in answer
     if gsm8k:
         solution, answer = answer, answer.rsplit("####", 1)[1]
@@ -114,7 +115,7 @@ def last_boxed(text: str) -> str | None:
 def _synthetic(source: str) -> list[Problem]:
     split, *options = source.removeprefix("synth:").split(",")
     settings: dict[str, Any] = {"n": 1000, "seed": 0}
-    readers = {
+    readers: dict[str, Callable[[str], Any]] = {
         "n": int,
         "seed": int,
         "slip_rate": float,

@@ -1,4 +1,4 @@
-"""`python -m eval`: measure pass@k of a model; `python -m eval compare A B`: set two side by side."""
+"""`python -m eval`: measure pass@k of a model; `python -m eval compare A B`: set two apart."""
 
 import sys
 from pathlib import Path

@@ -55,7 +55,9 @@ def sample_problems(
                 top_p=protocol.top_p,
                 top_k=protocol.top_k,
             )
-            pairs = [(problem, c) for problem, g in zip(problems[part], groups, strict=True) for c in g]
+            pairs = [
+                (problem, c) for problem, g in zip(problems[part], groups, strict=True) for c in g
+            ]
             verdicts = checker.check_many((c.text, problem.answer) for problem, c in pairs)
             for index, ((problem, c), verdict) in enumerate(zip(pairs, verdicts, strict=True)):
                 rows.append(
@@ -85,6 +87,4 @@ def check_protocol(protocol: Protocol, ks: Sequence[int]) -> None:
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}")
         if k > protocol.n:
-            raise UserError(
-                f"pass@{k} needs at least {k} samples a problem, but n is {protocol.n}"
-            )
+            raise UserError(f"pass@{k} needs at least {k} samples a problem, but n is {protocol.n}")

@@ -96,7 +96,9 @@ def print_results(columns: dict[str, dict[str, Any]]) -> None:
     for name in columns:
         table.add_column(name, justify="right")
     for k in first["pass_at_k"]:
-        cells = [str(Estimate(**r["pass_at_k"][k])) for r in columns.values() if k in r["pass_at_k"]]
+        cells = [
+            str(Estimate(**r["pass_at_k"][k])) for r in columns.values() if k in r["pass_at_k"]
+        ]
         table.add_row(f"pass@{k}", *cells)
     table.add_row(
         f"maj@{first['n_samples']}",

@@ -1,4 +1,4 @@
-"""Whether two trees have the same value: exactly and cheaply where both are rational, by sympy else.
+"""Whether two trees have the same value: exactly where both are rational, by sympy else.
 
 sympy's work has no bound, so `equal_by_sympy` runs only in a worker process that is killed when
 it takes too long; see checker.py.

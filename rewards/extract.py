@@ -25,7 +25,9 @@ _PHRASE = re.compile(
 )
 _REASONS = re.compile(r"[,;]?\s(?:because|since|as we|which|where|so that|given)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?:(?<=\S)[.。!?！？](?=\s|$)|\n)")
-_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.S)
+_FORMULA = re.compile(
+    r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.S
+)
 _NUMBER = re.compile(
     r"[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?:\s?/\s?\d+)?(?:\s?\\?%)?"

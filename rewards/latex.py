@@ -15,7 +15,20 @@ MAX_DIGITS = 60
 
 Tree = tuple[Any, ...]
 
-FUNCTIONS = ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "ln", "log", "exp")
+FUNCTIONS = (
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "sec",
+    "csc",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "ln",
+    "log",
+    "exp",
+)
 _GREEK = ("alpha", "beta", "gamma", "theta", "lambda", "mu", "phi", "omega", "pi")
 
 _TOKEN = re.compile(r"\s+|\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|[a-zA-Z]|[-+*/^!(){}\[\],_=]")
@@ -124,9 +137,11 @@ class _Parser:
         while (token := self.token()) is not None:
             if token in ("*", "/"):
                 self.take()
-                sign = self.token() == "-" and self.take()
-                right: Tree = self.power()
-                tree = (token, tree, ("neg", right) if sign else right)
+                negative = self.token() == "-"
+                if negative:
+                    self.take()
+                right = self.power()
+                tree = (token, tree, ("neg", right) if negative else right)
             elif token[0].isalpha() or token[0] == "\\" or token in ("(", "{"):
                 if token in ("\\frac",) and tree[0] == "num" and self._mixed(tree):
                     tree = ("+", tree, self.power())
@@ -146,10 +161,7 @@ class _Parser:
     def power(self) -> Tree:
         tree = self.atom()
         while self.token() in ("^", "!"):
-            if self.take() == "!":
-                tree = ("!", tree)
-            else:
-                tree = ("^", tree, self.argument())
+            tree = ("!", tree) if self.take() == "!" else ("^", tree, self.argument())
         return tree
 
     def argument(self) -> Tree:

@@ -69,7 +69,10 @@ def _signed(value: Fraction, sign: str, percent: str | None, *, decimal: bool) -
     return Number(value / 100 if percent else value, decimal=decimal, percent=bool(percent))
 
 
-_UNIT = r"(?: ?(?:\\(?:text|mathrm|mbox)\{[^{}]*\}|\^?\\circ|\^\{\\circ\}|°|[A-Za-z][A-Za-z.]*(?:[ -][A-Za-z][A-Za-z.]*){0,5}))?\.?"
+_UNIT = (
+    r"(?: ?(?:\\(?:text|mathrm|mbox)\{[^{}]*\}|\^?\\circ|\^\{\\circ\}|°"
+    r"|[A-Za-z][A-Za-z.]*(?:[ -][A-Za-z][A-Za-z.]*){0,5}))?\.?"
+)
 _SIMPLE = re.compile(
     r"(?P<sign>[-+]?)(?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<decimals>\.\d+)?(?:(?<=\d)\.)?"
     r"(?:(?:[eE]| ?(?:\*|\\times|\\cdot) ?10\^)\{?(?P<exponent>[-+]?\d{1,6})\}?)?"

@@ -20,12 +20,10 @@ class PromptPass(PackedGroups):
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
         self.prompt_mask: Bool[Tensor, "P Tp"] = self._prompt_mask
-        self.lengths: Int[Tensor, "P"] = self._prompt_mask.sum(1)
-        self.ends: Int[Tensor, "P"] = self._prompt_index.gather(1, self.lengths[:, None] - 1)[:, 0]
+        self.lengths: Int[Tensor, P] = self._prompt_mask.sum(1)
+        self.ends: Int[Tensor, P] = self._prompt_index.gather(1, self.lengths[:, None] - 1)[:, 0]
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         self.keys[layer] = key[:, self._prompt_index].transpose(0, 1).contiguous()
         self.values[layer] = value[:, self._prompt_index].transpose(0, 1).contiguous()
         return super().attend(layer, query, key, value, scale)
@@ -48,9 +46,7 @@ class DecodeCache:
         p, heads, _, depth = prompt.shape
         return prompt.new_zeros(p, self.n, heads, self.capacity, depth)
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         prompt_k, prompt_v = self.prompt_keys[layer], self.prompt_values[layer]
         p, kv_heads, tp, depth = prompt_k.shape
         n, repeat, now = self.n, query.shape[0] // kv_heads, self.step + 1

@@ -56,7 +56,8 @@ def load_model(model: str | Path, *, dtype: str = "auto", device: str | None = N
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
         raise UserError(f"{model}: no model can be loaded ({_first_line(error)})") from error
-    return loaded.to(device).eval()
+    placed: Any = loaded
+    return placed.to(device).eval()
 
 
 def context_length(config: Any) -> int:
@@ -116,7 +117,12 @@ def check_adapter(adapter: str | Path, model: str | Path) -> dict[str, Any]:
 
 
 def load_adapter(
-    model: Any, adapter: str | Path, name_of_base: str, *, name: str = "default", train: bool = False
+    model: Any,
+    adapter: str | Path,
+    name_of_base: str,
+    *,
+    name: str = "default",
+    train: bool = False,
 ) -> Any:
     """The model with the adapter on it, as a PeftModel; raises UserError where they do not fit.
 

@@ -21,9 +21,7 @@ ATTENTION = "shared_prompt"
 class Layout(Protocol):
     """Says which packed tokens attend to which."""
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Attention for packed `query [H, L, D]`, `key` and `value [Hk, L, D]`: `[L, H, D]`."""
         ...
 
@@ -53,9 +51,7 @@ def hidden_states(
     """The last hidden states of the packed tokens. `model` is a causal LM, with or without LoRA."""
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = causal_lm.get_decoder()
-    out = decoder(
-        input_ids=ids[None], position_ids=positions[None], use_cache=False, layout=layout
-    )
+    out = decoder(input_ids=ids[None], position_ids=positions[None], use_cache=False, layout=layout)
     return out.last_hidden_state[0]
 
 
@@ -108,8 +104,8 @@ class PackedGroups:
                 flat.append(tokens)
                 ids += tokens[:-1]
                 positions += range(len(prompt), len(prompt) + len(tokens) - 1)
-        self.ids: Int[Tensor, "L"] = torch.tensor(ids, device=device)
-        self.positions: Int[Tensor, "L"] = torch.tensor(positions, device=device)
+        self.ids: Int[Tensor, L] = torch.tensor(ids, device=device)
+        self.positions: Int[Tensor, L] = torch.tensor(positions, device=device)
         self._owner = torch.tensor(owner, dtype=torch.long, device=device)
         prompt_lengths = [len(prompt) for prompt in prompts]
         self._prompt_index, self._prompt_mask = pad_index(prompt_lengths, prompt_start, device)
@@ -144,9 +140,7 @@ class PackedGroups:
         shared = self._prompt_mask[self._owner][:, None].expand(n, t, -1)
         return torch.cat([shared, own.expand(n, t, t)], dim=2)[:, None]
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         repeat = query.shape[0] // key.shape[0]
         prompt_q, prompt_k, prompt_v = (
             x[:, self._prompt_index].transpose(0, 1) for x in (query, key, value)

@@ -40,7 +40,8 @@ class TorchSampler(Sampler):
         if isinstance(model, torch.nn.Module):
             if tokenizer is None:
                 raise ValueError("a module needs its tokenizer beside it")
-            self.name, self.model, self.tokenizer = None, model, tokenizer
+            self.name, self.tokenizer = None, tokenizer
+            self.model: Any = model
         else:
             self.name = str(model)
             self.tokenizer = tokenizer or load_tokenizer(model)
@@ -135,7 +136,7 @@ class TorchSampler(Sampler):
         settings = Settings(temperature, max_tokens, seed, top_p, top_k)
         runs = [Decoding(self, ids, 1, name, settings=settings) for name in names]
         going = [run.steps() for run in runs]
-        while any([next(steps, "done") is None for steps in going]):
+        while [steps for steps in going if next(steps, "done") is None]:
             yield [run.completions()[0][0] for run in runs]
 
 

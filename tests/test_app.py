@@ -143,4 +143,8 @@ def test_runs_are_found_and_broken_ones_passed_over(finished_run, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.toml").write_text("not toml")
     [run] = find_runs(tmp_path)
-    assert [choice.label for choice in run.choices] == ["good: base", "good: step 2", "good: step 4"]
+    assert [choice.label for choice in run.choices] == [
+        "good: base",
+        "good: step 2",
+        "good: step 4",
+    ]

@@ -28,7 +28,9 @@ def test_pass_at_k_takes_arrays_of_counts():
     assert pass_at_k(4, numpy.array([0, 1, 4]), 2) == pytest.approx([0.0, 0.5, 1.0])
 
 
-@pytest.mark.parametrize(("n", "c", "k"), [(4, 2, 5), (4, -1, 1), (4, 5, 1), (4, 2, 0), (4, 2.5, 1)])
+@pytest.mark.parametrize(
+    ("n", "c", "k"), [(4, 2, 5), (4, -1, 1), (4, 5, 1), (4, 2, 0), (4, 2.5, 1)]
+)
 def test_pass_at_k_refuses_what_makes_no_sense(n, c, k):
     with pytest.raises(ValueError):
         pass_at_k(n, c, k)

@@ -1,5 +1,6 @@
 """The checker rewards the right answer in any usual form, no other, and always comes back."""
 
+import itertools
 import json
 import threading
 import time
@@ -146,7 +147,7 @@ def test_many_equals_one_by_one_in_any_order(checker):
 
 def test_worked_solutions_get_their_own_gold_and_no_other():
     problems = synthesize(500, seed=8)
-    for problem, other in zip(problems, problems[1:], strict=False):
+    for problem, other in itertools.pairwise(problems):
         assert check(problem.solution, problem.answer).reward == 1
         same = problem.answer == other.answer
         assert check(problem.solution, other.answer).reward == int(same)

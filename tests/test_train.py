@@ -27,9 +27,29 @@ from train.policy import Policy, add_lora
 from train.sft import run_sft
 from train.update import minibatches, update
 
-KEYS = """step loss reward/mean reward/std groups/all_right groups/all_wrong kl entropy
-clip_fraction ratio/mean ratio/max sampler_kl grad_norm lr completion/mean_tokens
-completion/truncated time/sample_s time/reward_s time/train_s tokens_per_s memory_gib""".split()
+KEYS = [
+    "step",
+    "loss",
+    "reward/mean",
+    "reward/std",
+    "groups/all_right",
+    "groups/all_wrong",
+    "kl",
+    "entropy",
+    "clip_fraction",
+    "ratio/mean",
+    "ratio/max",
+    "sampler_kl",
+    "grad_norm",
+    "lr",
+    "completion/mean_tokens",
+    "completion/truncated",
+    "time/sample_s",
+    "time/reward_s",
+    "time/train_s",
+    "tokens_per_s",
+    "memory_gib",
+]
 
 
 def config_of(folder, base, **sections) -> TrainConfig:

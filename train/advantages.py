@@ -10,9 +10,7 @@ STD_EPSILON = 1e-4
 Scale = Literal["group", "batch", "none"]
 
 
-def group_advantages(
-    rewards: Float[Tensor, "P N"], scale: Scale = "group"
-) -> Float[Tensor, "P N"]:
+def group_advantages(rewards: Float[Tensor, "P N"], scale: Scale = "group") -> Float[Tensor, "P N"]:
     """A_i = (r_i − mean(r)) / (std(r) + ε), the mean over each group of N completions.
 
     `scale` says over what the standard deviation (n − 1 in the denominator) is taken: each
@@ -20,7 +18,9 @@ def group_advantages(
     2501.03262), or `none`: no division (Dr. GRPO, arXiv 2503.20783). Raises ValueError for N < 2.
     """
     if rewards.ndim != 2 or rewards.shape[1] < 2:
-        raise ValueError(f"a group needs at least 2 completions, got rewards {tuple(rewards.shape)}")
+        raise ValueError(
+            f"a group needs at least 2 completions, got rewards {tuple(rewards.shape)}"
+        )
     centred = rewards - rewards.mean(dim=1, keepdim=True)
     if scale == "none":
         return centred

@@ -72,9 +72,7 @@ class GrpoRun:
         settings = self.config.sampler
         backend, options = pick_backend(settings.backend), dict(settings.options)
         if backend == "torch":
-            return load_sampler(
-                "torch", self.policy.model, tokenizer=self.tokenizer, **options
-            )
+            return load_sampler("torch", self.policy.model, tokenizer=self.tokenizer, **options)
         options.setdefault("max_lora_rank", self.config.lora.rank)
         options.setdefault("dtype", self.config.model.dtype)
         options.setdefault("log", self.folder / "vllm.log")
@@ -93,8 +91,11 @@ class GrpoRun:
                 f"{self.config.sampler.max_tokens} in the context of {context} tokens"
             )
         if left_out := len(problems) - len(fitting):
-            print(f"{left_out} of {len(problems)} problems are left out: their prompts are longer "
-                  f"than {longest} tokens", file=sys.stderr)
+            print(
+                f"{left_out} of {len(problems)} problems are left out: their prompts are longer "
+                f"than {longest} tokens",
+                file=sys.stderr,
+            )
         return fitting
 
     def train(self) -> None:
@@ -148,7 +149,7 @@ class GrpoRun:
         )
 
     def learn(self, step: int, rollout: Rollout) -> Metrics:
-        """Update the policy on a rollout, hand the new weights to the sampler, say what happened."""
+        """Update the policy on a rollout, hand the weights to the sampler, say what happened."""
         config = self.config
         settings = config.optimizer
         rate = learning_rate(

@@ -20,7 +20,7 @@ class MetricsLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = run / "metrics.jsonl"
-        kept = [line for line in read_metrics(run) if line["step"] <= resume_after]
+        kept = [line for line in read_metrics(run) if int(line["step"] or 0) <= resume_after]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._board = SummaryWriter(run / "tensorboard", purge_step=resume_after + 1)
 

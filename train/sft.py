@@ -82,7 +82,7 @@ def _optimizers(model: Any, settings: SftOptimizer) -> list[tuple[torch.optim.Op
 
 def batches_of(examples: list[Example], size: int, seed: int) -> Iterator[list[Example]]:
     """Endless batches: each epoch goes once over all examples in a new seeded order."""
-    epoch, waiting = 0, []
+    epoch, waiting = 0, list[Example]()
     while True:
         while len(waiting) < size:
             order = list(examples)
@@ -97,7 +97,7 @@ def _backward(model: Any, batch: list[Example], tokens_per_pass: int) -> float:
     """Add the gradient of the batch's mean token loss, a few sequences at a time."""
     total = sum(len(target) for _, target in batch)
     device = output_weight(model).device
-    loss_sum, part, room = 0.0, [], 0
+    loss_sum, part, room = 0.0, list[Example](), 0
     for example in [*batch, None]:
         cost = len(example[0]) + len(example[1]) if example else 0
         if part and (example is None or room + cost > tokens_per_pass):
@@ -124,7 +124,8 @@ def _open_model(config: SftConfig) -> tuple[Any, Any]:
             raise UserError("model.scratch trains all weights; leave [lora] out")
         tokenizer = tiny_tokenizer()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return tiny_model(tokenizer, seed=config.run.seed).to(device), tokenizer
+        model: Any = tiny_model(tokenizer, seed=config.run.seed)
+        return model.to(device), tokenizer
     tokenizer = load_tokenizer(settings.path)
     model = load_model(settings.path, dtype=settings.dtype)
     if config.lora is not None:

@@ -20,9 +20,7 @@ def tiny_tokenizer(vocabulary: int = 768) -> Any:
         f"{template.render(problem.question)} {problem.solution}"
         for problem in synthesize(3000, seed=0)
     ]
-    tokenizer = Qwen2Tokenizer().train_new_from_iterator(
-        texts, vocabulary, show_progress=False
-    )
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocabulary, show_progress=False)
     tokenizer.model_max_length = 1024
     return tokenizer
 
