@@ -84,15 +84,15 @@ def to_problem(record: Mapping[str, Any], *, index: int) -> Problem:
             source="math",
             level=_text(record.get("level")),
         )
-    answer: Any = record["answer"]
+    gold: Any = record["answer"]
     solution = _text(record.get("solution"))
-    gsm8k = solution is None and isinstance(answer, str) and "####" in answer
+    gsm8k = solution is None and isinstance(gold, str) and "####" in gold
     if gsm8k:
-        solution, answer = answer, answer.rsplit("####", 1)[1]
+        solution, gold = gold, gold.rsplit("####", 1)[1]
     return Problem(
         id=str(record.get("id", index)),
         question=_question(record["question"]),
-        answer=_gold(answer),
+        answer=_gold(gold),
         solution=solution,
         source=_text(record.get("source")) or ("gsm8k" if gsm8k else None),
         level=_text(record.get("level")),
