@@ -74,13 +74,13 @@ def to_problem(record: Mapping[str, Any], *, index: int) -> Problem:
             level=_text(record.get("Type")),
         )
     if shape == "math":
-        solution = str(record["solution"])
+        worked = str(record["solution"])
         answer = record.get("answer")
         return Problem(
             id=str(record.get("unique_id", index)),
             question=_question(record["problem"]),
-            answer=_gold(answer if answer is not None else last_boxed(solution)),
-            solution=solution,
+            answer=_gold(answer if answer is not None else last_boxed(worked)),
+            solution=worked,
             source="math",
             level=_text(record.get("level")),
         )
