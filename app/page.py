@@ -42,8 +42,8 @@ def build_page(runs: Path, data: str) -> gr.Blocks:
             left = gr.Dropdown(label="Left", interactive=True)
             right = gr.Dropdown(label="Right", interactive=True)
         question = gr.Textbox(label="Problem", lines=3, max_length=4000, elem_id="question")
+        gold = gr.Textbox(label="Reference answer (optional)", max_length=500, elem_id="gold")
         with gr.Row():
-            gold = gr.Textbox(label="Reference answer (optional)", max_length=500, elem_id="gold")
             dice = gr.Button("Pick a problem", elem_id="dice")
             ask = gr.Button("Answer", variant="primary", elem_id="ask")
             stop = gr.Button("Stop", elem_id="stop")

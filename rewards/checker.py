@@ -6,6 +6,7 @@ worker processes that are killed at the time limit.
 
 import concurrent.futures
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -115,7 +116,7 @@ def _different(parts: tuple[str, ...]) -> list[str]:
 
 
 def same_number(answer: Number, gold: Number) -> bool:
-    """Equality of values; a decimal needs 6 significant digits of a gold that is no decimal.
+    """Equality of values; a decimal may stand for an exact gold by 6 significant digits of it.
 
     A gold in percent accepts the share and the number of percents; any other gold refuses %.
     """
@@ -132,7 +133,8 @@ def _close(answer: Fraction, gold: Fraction, *, decimal: bool) -> bool:
         return True
     if not decimal or gold.denominator == 1:
         return False
-    return abs(answer - gold) <= abs(gold) * Fraction(1, 2_000_000)
+    leading = math.floor(math.log10(abs(gold.numerator)) - math.log10(gold.denominator))
+    return abs(answer - gold) < Fraction(10) ** (leading - 5)  # rounded or cut off
 
 
 def normal_text(text: str) -> str:

@@ -27,7 +27,7 @@ def load_tokenizer(model: str | Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
         raise UserError(f"{model}: no tokenizer can be loaded ({_first_line(error)})") from error
-    if not tokenizer.is_fast or len(tokenizer) == 0:
+    if not tokenizer.encode("1 2", add_special_tokens=False):  # made up from nothing
         raise UserError(f"{model}: no tokenizer can be loaded (tokenizer.json is missing)")
     if tokenizer.eos_token_id is None:
         raise UserError(f"{model}: the tokenizer has no end-of-sequence token")

@@ -23,7 +23,7 @@ def base(tmp_path_factory) -> Path:
     settings = {
         "run": {"out": str(folder), "steps": 260},
         "model": {"scratch": "tiny"},
-        "data": {"train": "synth:train,n=6000,levels=1", "batch": 32},
+        "data": {"train": "synth:train,n=6000,levels=1,slip_rate=0.35", "batch": 32},
         "optimizer": {"lr": 3e-3, "matrix_lr": 6e-3, "schedule": "linear", "warmup_steps": 10},
     }
     return run_sft(check_config(SftConfig, settings, where="test"))

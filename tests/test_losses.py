@@ -15,9 +15,10 @@ def make_batch(seed: int = 0):
     draw = torch.Generator().manual_seed(seed)
     b, t = 6, 9
     old = -torch.rand(b, t, generator=draw, dtype=torch.float64) * 3
-    new = old + 0.5 * torch.randn(b, t, generator=draw, dtype=torch.float64)
+    drift = torch.linspace(-0.6, 0.6, b, dtype=torch.float64)[:, None]
+    new = old + drift + 0.5 * torch.randn(b, t, generator=draw, dtype=torch.float64)
     ref = old + 0.3 * torch.randn(b, t, generator=draw, dtype=torch.float64)
-    advantages = torch.randn(b, generator=draw, dtype=torch.float64)
+    advantages = torch.tensor([-1.2, 0.7, -0.4, 0.9, -0.8, 1.1], dtype=torch.float64)
     mask = torch.arange(t)[None] < torch.tensor([9, 1, 4, 7, 2, 5])[:, None]
     return new, old, ref, advantages, mask
 
