@@ -70,6 +70,7 @@ def browser():
 def page(browser, address):
     """A page whose every request is noted; none may leave this machine."""
     page = browser.new_page()
+    page.set_default_timeout(90_000)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
