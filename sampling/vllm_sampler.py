@@ -53,6 +53,9 @@ class VllmSampler(Sampler):
             "max_lora_rank": _allowed_rank(max_lora_rank),
             "logprobs_mode": "processed_logprobs",
             "enable_sleep_mode": _has_gpu(),
+            # Seeded requests cut into prefill chunks crash vLLM 0.32 on a CPU: it rewinds the
+            # request's generator, which torch's CPU generators cannot.
+            "enable_chunked_prefill": None if _has_gpu() else False,
             **engine,
         }
         self._engine = self._start()
@@ -129,12 +132,18 @@ class VllmSampler(Sampler):
             top_k=top_k,
             logprobs=0,  # of the sampled token alone
         )
-        outputs = self._engine.generate(
-            [{"prompt_token_ids": prompt} for prompt in ids],
-            settings,
-            lora_request=self._request,
-            use_tqdm=False,
-        )
+        try:
+            outputs = self._engine.generate(
+                [{"prompt_token_ids": prompt} for prompt in ids],
+                settings,
+                lora_request=self._request,
+                use_tqdm=False,
+            )
+        except Exception as error:  # a dead engine, out of memory, …
+            raise UserError(
+                f"vLLM failed while sampling ({type(error).__name__}: "
+                f"{str(error).strip().splitlines()[0][:200]}); see {self.log}"
+            ) from error
         return [[_completion(choice, self.tokenizer) for choice in o.outputs] for o in outputs]
 
     def sleep(self) -> None:

@@ -165,6 +165,9 @@ def test_vllm_serves_the_adapter_at_hand_with_the_policys_logprobs(base, finishe
                 assert logprob_gap(policy, prompts, groups) < 1e-4
         again = sampler.sample(prompts, 4, 0.7, 40, seed=3)
         assert again == groups
+        many = prompts_for(sampler.tokenizer, 80)  # more tokens than one scheduler step takes
+        groups = sampler.sample(many, 4, 0.7, 40, seed=4)
+        assert logprob_gap(policy, many, groups) < 1e-4
         greedy = [g[0].token_ids for g in sampler.sample(prompts, 1, 0.0, 40)]
         assert greedy == [g[0].token_ids for g in embedded.sample(prompts, 1, 0.0, 40)]
 
