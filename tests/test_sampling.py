@@ -71,7 +71,7 @@ def test_torch_logprobs_are_the_policys(base, temperature):
     sampler = load_sampler("torch", policy.model, tokenizer=load_tokenizer(base))
     prompts = prompts_for(sampler.tokenizer)
     groups = sampler.sample(prompts, 6, temperature, 40, seed=3)
-    assert logprob_gap(policy, prompts, groups) < 1e-5
+    assert logprob_gap(policy, prompts, groups) < 1e-4
     policy.temperature = 1.7 - temperature
     assert logprob_gap(policy, prompts, groups) > 0.01  # the check sees a wrong temperature
     policy.temperature = temperature
