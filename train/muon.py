@@ -1,8 +1,8 @@
 """Muon: momentum whose update of each weight matrix is made orthogonal (Jordan et al., 2024).
 
-PyTorch's own Muon orthogonalises in bfloat16, which a CPU without bfloat16 instructions computes
-three times slower than the whole rest of a tiny model's training step; this one keeps float32
-and takes all matrices of one shape at once.
+PyTorch's own Muon orthogonalises in bfloat16, which is slow on a CPU without bfloat16
+instructions: a tiny model's training step took 0.76 s with it and 0.26 s with this one, which
+keeps float32 and takes all matrices of one shape at once.
 """
 
 from collections.abc import Iterable
