@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterator
 
 from common.errors import OneLineParser, UserError, run_command
 from common.files import whole_file
 from common.progress import progress_bar
 from rewards.checker import TIMEOUT, Checker
-
-AT_ONCE = 256
 
 
 def main(argv: list[str]) -> None:
@@ -18,11 +18,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--in", dest="source", help="JSON lines with `gold` and `completion`")
     parser.add_argument("--out", help="verdicts, one JSON line for each input line")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--strict", action="store_true", help="no last number: marked answers only")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds a check")
     options = parser.parse_args(argv)
     if options.workers < 1 or options.timeout <= 0:
         raise UserError("--workers must be at least 1 and --timeout positive")
-    with Checker(options.workers, options.timeout) as checker:
+    with Checker(options.workers, options.timeout, options.strict) as checker:
         if options.source and options.out:
             check_file(checker, options.source, options.out)
         elif options.gold is not None and options.completion is not None:
@@ -35,30 +36,30 @@ def main(argv: list[str]) -> None:
 def check_file(checker: Checker, source: str, out: str) -> None:
     """Write a verdict for each line of `source`, in order, whole or not at all."""
     try:
-        lines = open(source, encoding="utf-8", newline="\n")  # noqa: SIM115 - closed below
+        lines = open(source, encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        size = os.path.getsize(source)
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror}") from error
-    with lines, whole_file(out) as temporary, open(temporary, "w", encoding="utf-8") as verdicts:
-        right = done = 0
-        with progress_bar() as progress:
-            task = progress.add_task("checking", total=None, note="")
-            pairs: list[tuple[str, str]] = []
+    right = done = 0
+    with (
+        lines,
+        whole_file(out) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace") as verdicts,
+        progress_bar() as progress,
+    ):
+        task = progress.add_task("checking", total=size, note="")
+
+        def pairs() -> Iterator[tuple[str, str]]:
             for number, line in enumerate(lines, start=1):
-                pairs.append(_pair(line, f"{source}, line {number}"))
-                if len(pairs) == AT_ONCE:
-                    right += _write(checker, pairs, verdicts)
-                    done += len(pairs)
-                    progress.update(task, completed=done)
-                    pairs = []
-            right += _write(checker, pairs, verdicts)
-            done += len(pairs)
+                progress.advance(task, len(line))  # as many bytes or, in other scripts, fewer
+                yield _pair(line, f"{source}, line {number}")
+
+        for verdict in checker.check_each(pairs()):
+            verdicts.write(verdict.to_json() + "\n")
+            right += verdict.reward
+            done += 1
+        progress.update(task, completed=size)
     print(f"{right} of {done} right; verdicts in {out}")
-
-
-def _write(checker: Checker, pairs: list[tuple[str, str]], verdicts) -> int:
-    found = checker.check_many(pairs)
-    verdicts.writelines(verdict.to_json() + "\n" for verdict in found)
-    return sum(verdict.reward for verdict in found)
 
 
 def _pair(line: str, where: str) -> tuple[str, str]:

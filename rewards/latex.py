@@ -1,242 +1,256 @@
-"""Simple LaTeX, and plain arithmetic, read into a small tree; linear in time, bounded in size.
+"""LaTeX and plain arithmetic read into a small tree; linear in time, bounded in size and depth.
 
-A tree is a tuple: `("num", Fraction)`, `("name", str)`, `("neg", x)`, an operator with two
-operands (`"+"`, `"*"`, `"/"`, `"^"`), a function with one (`"sqrt"`, `"sin"`, …, `"!"`), or
-`("tuple", bracket, items…)`. Nothing is ever evaluated as code.
+A tree is a tuple that begins with its kind. Values: `("num", Fraction)`, `("dec", Fraction)` (a
+literal with a decimal point), `("name", str)`, `("word", str)`, operators (`"+"` and `"*"` with
+any number of operands, `"neg"`, `"/"`, `"^"`, `"pm"`, `"mp"`), `("percent", x)`, `("deg", x)`, and
+functions (`"sin"`, `"log"`, `"!"`, `"binom"`, …). Structures: `("list", separator, items…)`,
+`("tuple", brackets, items…)`, `("set", items…)`, `("matrix", rows)`, `("ratio", items…)`,
+`("assign", name, x)`, `("chain", operands, relations)`, `("in", name, x)`, `("union", x, y)`,
+`("cap", x, y)`, `("without", x, y)`, `("reals",)`. Nothing is ever evaluated here.
 """
 
-import re
-from fractions import Fraction
-from typing import Any
+from rewards.atoms import FUNCTIONS, GREEK, TRIGONOMETRIC, Atoms, Tree, product_of
+from rewards.plain import plain
+from rewards.tokens import Unreadable, tokenize
 
-MAX_LENGTH = 600
-MAX_DEPTH = 40
-MAX_DIGITS = 60
+MAX_CHAIN = 40  # divisions or postfix signs in a row
 
-Tree = tuple[Any, ...]
-
-FUNCTIONS = (
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "arcsin",
-    "arccos",
-    "arctan",
-    "ln",
-    "log",
-    "exp",
+RELATIONS = {"=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!="}
+APPROXIMATE = (
+    "\\approx",
+    "\\simeq",
+    "\\sim",
+    "\\doteq",
+    "\\equiv",
+    "\\Rightarrow",
+    "\\implies",
+    "\\to",
 )
-_GREEK = ("alpha", "beta", "gamma", "theta", "lambda", "mu", "phi", "omega", "pi")
 
-_TOKEN = re.compile(r"\s+|\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|[a-zA-Z]|[-+*/^!(){}\[\],_=]")
-_CLEAN = [
-    (re.compile(r"\\(?:left|right|displaystyle|,|!|;|:|quad)(?![a-zA-Z])"), ""),
-    (re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{[^{}]*\}"), ""),
-    (re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})|°"), ""),
-    (re.compile(r"\\[dt]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\(?:cdot|times)(?![a-zA-Z])|×|·"), "*"),
-    (re.compile(r"\\div(?![a-zA-Z])|÷"), "/"),
-    (re.compile(r"[−–]"), "-"),
-    (re.compile(r"\\?\$|\\ |~"), " "),
-    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"\*\*"), "^"),
-]
+_TIMES = ("*", "\\times", "\\cdot")
+_OVER = ("/", "\\div")
+_SIGNS = {"+": "+", "-": "neg", "\\pm": "pm", "\\mp": "mp"}
+_SETS = {"\\cup": "union", "\\cap": "cap", "\\setminus": "without", "\\backslash": "without"}
 
 
-class Unreadable(ValueError):
-    """The text is not in the part of LaTeX that is read here."""
-
-
-def clean(text: str) -> str:
-    """`text` without what does not change its value: spacing, sizes, units in \\text, dollars."""
-    for pattern, replacement in _CLEAN:
-        text = pattern.sub(replacement, text)
-    return text.strip().rstrip(".").strip()
-
-
-def parse(text: str) -> Tree:
-    """Read `text`; raises Unreadable if it is too long, too deep, or something else."""
-    if len(text) > MAX_LENGTH:
-        raise Unreadable("too long")
-    parser = _Parser(_tokens(clean(text)))
+def parse(text: str, *, thousands: bool = True) -> Tree:
+    """Read an answer; raises Unreadable if it is too long, too deep, or something else."""
+    parser = _Parser(tokenize(plain(text), thousands=thousands))
     tree = parser.statement()
     if parser.token() is not None:
         raise Unreadable(f"unexpected {parser.token()!r}")
     return tree
 
 
-def _tokens(text: str) -> list[str]:
-    tokens, at = [], 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found:
-            raise Unreadable(f"unexpected {text[at]!r}")
-        if not found.group().isspace():
-            tokens.append(found.group())
-        at = found.end()
-    return tokens
-
-
-class _Parser:
-    """Recursive descent: statement, list, sum, product, power, atom."""
-
-    def __init__(self, tokens: list[str]):
-        self.tokens, self.at, self.depth = tokens, 0, 0
-
-    def token(self) -> str | None:
-        return self.tokens[self.at] if self.at < len(self.tokens) else None
-
-    def take(self, expected: str | None = None) -> str:
-        token = self.token()
-        if token is None or (expected is not None and token != expected):
-            raise Unreadable(f"expected {expected or 'more'}, found {token or 'the end'}")
-        self.at += 1
-        return token
+class _Parser(Atoms):
+    """Recursive descent: statement, item, sets, sum, product, power, atom."""
 
     def statement(self) -> Tree:
-        """A value or list of values; a single name and `=` before it is an assignment."""
-        if self.at + 1 < len(self.tokens) and self.tokens[self.at + 1] == "=":
-            name = self.token() or ""
-            if name.isalpha():
-                self.at += 2
-        items = self._items()
-        return items[0] if len(items) == 1 else ("tuple", "", *items)
+        """One item, or several parted by commas, "and" or "or"."""
+        items, separators = [self.item()], set()
+        while self.token() in (",", ";", '"and', '"or', "&"):
+            separators.add(self.take())
+            while self.token() in (",", '"and', '"or'):
+                separators.add(self.take())
+            items.append(self.item())
+        if len(items) == 1:
+            return items[0]
+        separator = "or" if '"or' in separators else "and" if '"and' in separators else ","
+        return ("list", separator, *items)
 
-    def _items(self) -> list[Tree]:
-        items = [self.sum()]
-        while self.token() == ",":
+    def item(self) -> Tree:
+        """A value, an assignment, a chain of relations, or `x ∈ set`; words around it go."""
+        while (self.token() or "")[:1] == '"' and self._starts_value(self.token(1)):
             self.take()
-            items.append(self.sum())
-        return items
+        while self.token() in APPROXIMATE or (self.token() == "=" and self.at == 0):
+            self.take()
+        if name := self._name_before_equals():
+            return ("assign", name, self._last_side())
+        operands, relations = [self.sets()], []
+        if self.token() in ("\\in", ":") and operands[0][0] == "name" and self.token() == "\\in":
+            self.take()
+            return ("in", operands[0][1], self.sets())
+        while self.token() in RELATIONS or self.token() in APPROXIMATE:
+            token = self.take()
+            relations.append(RELATIONS.get(token, "="))
+            operands.append(self.sets())
+        self._skip_words()
+        if not relations:
+            return operands[0]
+        if relations == ["="] and operands[1][0] == "name" and operands[0][0] != "name":
+            return ("assign", operands[1][1], operands[0])
+        return ("chain", tuple(operands), tuple(relations))
+
+    def _last_side(self) -> Tree:
+        value = self.sets()
+        while self.token() == "=" or self.token() in APPROXIMATE:
+            self.take()
+            value = self.sets()
+        self._skip_words()
+        return value
+
+    def _name_before_equals(self) -> str | None:
+        """The name that the tokens up to the next `=` are, and move behind it; else None."""
+        depth, end = 0, self.at
+        while end < len(self.tokens) and (depth or self.tokens[end] != "="):
+            token = self.tokens[end]
+            depth += (token in "([{") - (token in ")]}")
+            if depth < 0 or (not depth and token in (",", ";", '"and', '"or')):
+                return None
+            end += 1
+        left = self.tokens[self.at : end]
+        if end >= len(self.tokens) or not left or not _is_name(left):
+            return None
+        self.at = end + 1
+        name = "".join(left)
+        return self._name_before_equals() or name
+
+    def sets(self) -> Tree:
+        tree = self.ratio()
+        while (token := self.token()) in _SETS or (
+            token in ("U", "u", "n") and tree[0] in ("tuple", "union", "cap")
+        ):
+            self.take()
+            tree = (_SETS.get(token or "", "cap" if token == "n" else "union"), tree, self.ratio())
+            self._deeper()
+        return tree
+
+    def ratio(self) -> Tree:
+        parts = [self.sum()]
+        while self.token() == ":" and not self.in_builder:
+            self.take()
+            parts.append(self.sum())
+        return parts[0] if len(parts) == 1 else ("ratio", *parts)
 
     def sum(self) -> Tree:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Unreadable("too deep")
-        tree = self.product()
-        while self.token() in ("+", "-"):
-            sign = self.take()
-            right = self.product()
-            tree = ("+", tree, ("neg", right) if sign == "-" else right)
+        self._deeper()
+        terms = [self.product()]
+        while self.token() in _SIGNS:
+            sign = _SIGNS[self.take()]
+            term = self.product()
+            terms.append(term if sign == "+" else (sign, term))
         self.depth -= 1
-        return tree
+        return terms[0] if len(terms) == 1 else ("+", *terms)
 
     def product(self) -> Tree:
-        if self.token() in ("+", "-"):
-            sign = self.take()
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                raise Unreadable("too deep")
+        if self.token() in _SIGNS:
+            sign = _SIGNS[self.take()]
+            self._deeper()
             inner = self.product()
             self.depth -= 1
-            return ("neg", inner) if sign == "-" else inner
-        tree = self.power()
+            return inner if sign == "+" else (sign, inner)
+        factors, divisions = [self.power()], 0
         while (token := self.token()) is not None:
-            if token in ("*", "/"):
+            if token in _TIMES:
                 self.take()
-                negative = self.token() == "-"
-                if negative:
-                    self.take()
-                right = self.power()
-                tree = (token, tree, ("neg", right) if negative else right)
-            elif token[0].isalpha() or token[0] == "\\" or token in ("(", "{"):
-                if token in ("\\frac",) and tree[0] == "num" and self._mixed(tree):
-                    tree = ("+", tree, self.power())
-                else:
-                    tree = ("*", tree, self.power())
+                factors.append(self.signed())
+            elif token in _OVER:
+                self.take()
+                divisions += 1
+                if divisions > MAX_CHAIN:
+                    raise Unreadable("too deep")
+                factors = [("/", product_of(factors), self.signed())]
+            elif token in ("U", "u") and factors[-1][0] == "tuple":
+                break
+            elif self._is_mixed(factors):
+                factors = [("+", factors[0], self._fraction())]
+            elif self._starts_factor(token):
+                factors.append(self.power())
             else:
                 break
-        return tree
+        return product_of(factors)
 
-    def _mixed(self, whole: Tree) -> bool:
-        """Whether the number before a fraction of plain numbers makes it a mixed number."""
-        following = "".join(self.tokens[self.at : self.at + 7])
-        return whole[1].denominator == 1 and bool(
-            re.match(r"\\frac(?:\{\d+\}\{\d+\}|\d{2}$|\d\d)", following)
-        )
+    def signed(self) -> Tree:
+        if self.token() in ("-", "+"):
+            sign = self.take()
+            inner = self.power()
+            return ("neg", inner) if sign == "-" else inner
+        return self.power()
+
+    def _starts_value(self, token: str | None) -> bool:
+        if token is None or token in ('"and', '"or'):
+            return False
+        return token[0].isdigit() or token[0] in '."-(' or self._starts_factor(token)
+
+    def _is_mixed(self, factors: list[Tree]) -> bool:
+        """Whether a fraction of whole numbers follows a lone whole number, as in 1 1/2."""
+        if len(factors) != 1 or factors[0][0] != "num" or not self.tokens[self.at - 1].isdigit():
+            return False
+        if self.token() == "\\frac":
+            group = self.tokens[self.at + 1 : self.at + 7]
+            if (group[0:1] + group[2:4] + group[5:6]) == ["{", "}", "{", "}"]:
+                return group[1].isdigit() and group[4].isdigit()
+            return bool(group) and group[0].isdigit() and len(group[0]) == 2
+        after = self.tokens[self.at : self.at + 3]
+        return len(after) == 3 and after[0].isdigit() and after[1] == "/" and after[2].isdigit()
+
+    def _fraction(self) -> Tree:
+        if self.token() == "\\frac":
+            return self.atom()
+        top = self.atom()
+        self.take("/")
+        return ("/", top, self.atom())
 
     def power(self) -> Tree:
         tree = self.atom()
-        while self.token() in ("^", "!"):
-            tree = ("!", tree) if self.take() == "!" else ("^", tree, self.argument())
-        return tree
-
-    def argument(self) -> Tree:
-        """What follows `^` or a command: a group, or one token (of a number, one digit)."""
-        token = self.token()
-        if token == "{":
-            return self.group("{", "}")
-        if token == "-":
-            self.take()
-            return ("neg", self.argument())
-        if token is not None and token.isdigit() and len(token) > 1:
-            self.tokens[self.at : self.at + 1] = [token[0], token[1:]]
-        return self.atom()
-
-    def group(self, opening: str, closing: str) -> Tree:
-        self.take(opening)
-        tree = self.sum()
-        self.take(closing)
-        return tree
-
-    def atom(self) -> Tree:
-        token = self.take()
-        if token[0].isdigit() or token[0] == ".":
-            if len(token) > MAX_DIGITS:
-                raise Unreadable("too many digits")
-            return ("num", Fraction(token))
-        if token == "{":
-            self.at -= 1
-            return self.group("{", "}")
-        if token in ("(", "["):
-            items = self._items()
-            closing = self.take()
-            if closing not in (")", "]"):
-                raise Unreadable(f"expected a closing bracket, found {closing!r}")
-            if len(items) == 1 and token + closing == "()":
-                return items[0]
-            return ("tuple", token + closing, *items)
-        if token == "\\frac":
-            top = self.argument()
-            return ("/", top, self.argument())
-        if token == "\\sqrt":
-            root: Tree = ("num", Fraction(2))
-            if self.token() == "[":
+        for _ in range(MAX_CHAIN):
+            token = self.token()
+            if token == "!":
                 self.take()
-                root = self.sum()
-                self.take("]")
-            return ("^", self.argument(), ("/", ("num", Fraction(1)), root))
-        if token == "\\infty":
-            return ("name", "infinity")
-        if token[0] == "\\" and token[1:] in FUNCTIONS:
-            return self._function(token[1:])
-        if token[0] == "\\" and token[1:] in _GREEK:
-            return ("name", token[1:])
-        if token.isalpha():
-            return self._name(token)
-        raise Unreadable(f"unexpected {token!r}")
+                tree = ("!!", tree) if self.token() == "!" else ("!", tree)
+                if tree[0] == "!!":
+                    self.take()
+            elif token == "%":
+                self.take()
+                tree = ("percent", tree)
+            elif token == "^" and self.token(1) == "\\circ":
+                self.at += 2
+                tree = ("deg", tree)
+            elif token == "^":
+                self.take()
+                tree = ("^", tree, self.exponent())
+            else:
+                return tree
+        raise Unreadable("too deep")
 
-    def _function(self, name: str) -> Tree:
-        power = None
+    def exponent(self) -> Tree:
+        self._deeper()
+        tree = self.argument(whole_number=True)
         if self.token() == "^":
             self.take()
-            power = self.argument()
-        argument = self.group("(", ")") if self.token() == "(" else self.power()
-        return ("^", (name, argument), power) if power else (name, argument)
+            tree = ("^", tree, self.exponent())
+        self.depth -= 1
+        return tree
 
-    def _name(self, letter: str) -> Tree:
-        """A letter with its subscript; `sqrt(…)` and `pi` as plain text are read as meant."""
-        following = "".join(self.tokens[self.at : self.at + 3])
-        if letter == "s" and following == "qrt":
-            self.at += 3
-            return ("^", self.group("(", ")"), ("num", Fraction(1, 2)))
-        if letter == "p" and following[:1] == "i":
-            self.at += 1
-            return ("name", "pi")
-        if self.token() == "_":
-            self.take()
-            letter += "_" + "".join(map(str, self.argument()[1:]))
-        return ("name", letter)
+
+def _is_name(tokens: list[str]) -> bool:
+    """Whether `tokens` name something: x, x_1, f(x), AB, "Area", \\angle ABC, |AB|."""
+    first = tokens[0]
+    if first[0] == '"':
+        return not any(t[0].isdigit() for t in tokens)
+    if first in ("\\angle", "\\triangle", "\\overline", "\\widehat"):
+        return True
+    if first == "|" and len(tokens) > 2 and tokens[-1] == "|":
+        tokens = tokens[1:-1]
+        first = tokens[0]
+        return all(t.isalpha() and t.isupper() for t in tokens)
+    if not (first.isalpha() or (first[1:] in GREEK and first != "\\pi")):
+        return False
+    rest = tokens[1:]
+    while rest and rest[0] in ("'", "_"):
+        if rest[0] == "'":
+            rest = rest[1:]
+        elif rest[1:2] == ["{"] and "}" in rest:
+            rest = rest[rest.index("}") + 1 :]
+        else:
+            rest = rest[2:]
+    if rest[:5] == ["^", "{", "-", "1", "}"]:
+        rest = rest[5:]
+    if not rest:
+        return True
+    if rest[0] == "(" and rest[-1] == ")":
+        return first not in ("x", "y", "z")
+    return first.isupper() and all(t.isalpha() and t.isupper() for t in rest)
+
+
+__all__ = ["FUNCTIONS", "TRIGONOMETRIC", "Tree", "Unreadable", "parse"]

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import time
+
+from rewards.decide import Decision
+from rewards.extract import Extraction
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,3 +27,10 @@ class Verdict:
         fields = dataclasses.asdict(self)
         del fields["read_as"]
         return json.dumps(fields, ensure_ascii=False)
+
+
+def verdict(found: Extraction, decision: Decision, begun: float) -> Verdict:
+    """The verdict on what was found, decided since `begun` (of `time.perf_counter`)."""
+    reward, reason, read_as = decision
+    seconds = time.perf_counter() - begun
+    return Verdict(reward, found.text, f"{found.rule}: {reason}", seconds, read_as)

@@ -1,27 +1,77 @@
-"""`python -m rewards.worker`: compares pairs of answers with sympy, a JSON line in, a line out."""
+"""`python -m rewards.worker`: checks in a process of its own; JSON lines in, JSON lines out.
 
+A message is one undecided question, `[answer, gold, read_as]`, or a share of pairs,
+`{"pairs": […], "strict": …}`, whose verdicts come back in lists as they are made.
+"""
+
+import dataclasses
 import json
+import os
 import sys
+import threading
+import time
+
+import mpmath  # noqa: F401 - before the first question, so that no limit pays for it
+
+from rewards import symbolic
+from rewards.decide import Undecided, decide, decide_precisely
+from rewards.extract import extract
+from rewards.verdict import Verdict, verdict
 
 MEMORY_LIMIT = 2 << 30  # bytes of address space
+PATIENCE = 0.2  # seconds between lists of verdicts
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends or the parent is gone."""
     _limit_memory()
-    import sympy  # noqa: F401 - loaded before the first question, so that no limit pays for it
-
-    from rewards.algebra import equal_by_sympy
-    from rewards.latex import parse
-
-    print("ready", flush=True)
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    symbolic.announce = _say
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogatepass")  # type: ignore[union-attr]
+    _say("ready")
     for line in sys.stdin:
-        answer, gold = json.loads(line)
-        try:
-            reply = [int(equal_by_sympy(parse(answer), parse(gold))), "sympy"]
-        except (Exception, RecursionError, MemoryError) as error:  # whatever sympy raises
-            reply = [0, f"cannot be compared ({type(error).__name__})"]
-        print(json.dumps(reply), flush=True)
+        message = json.loads(line)
+        if isinstance(message, dict):
+            _share(message["pairs"], message["strict"])
+        else:
+            _say(_decided(Undecided(*message)))
+
+
+def _share(pairs: list[tuple[str, str]], strict: bool) -> None:
+    done: list[Verdict] = []
+    said = time.perf_counter()
+    for completion, gold in pairs:
+        begun = time.perf_counter()
+        found = extract(completion, strict=strict)
+        decision = decide(found, gold)
+        if isinstance(decision, Undecided):
+            if done:  # these are safe, whatever the next one does
+                _say([dataclasses.astuple(v) for v in done])
+                done = []
+            decision = _decided(decision)
+        done.append(verdict(found, decision, begun))
+        if begun - said > PATIENCE:
+            _say([dataclasses.astuple(v) for v in done])
+            done, said = [], begun
+    if done:
+        _say([dataclasses.astuple(v) for v in done])
+
+
+def _decided(question: Undecided) -> tuple[int, str, str | None]:
+    try:
+        return decide_precisely(question)
+    except (Exception, RecursionError, MemoryError) as error:  # whatever sympy raises
+        return 0, f"cannot be compared ({type(error).__name__})", question.read_as
+
+
+def _say(reply: object) -> None:
+    print(json.dumps(reply), flush=True)
+
+
+def _leave_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
 
 
 def _limit_memory() -> None:

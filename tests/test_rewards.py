@@ -13,6 +13,7 @@ from data import synthesize
 from rewards import Checker, check
 from rewards.extract import extract
 from tests.conftest import command
+from tests.test_hostile import SLOW
 
 RIGHT = [
     (r"so \boxed{0.5}", r"\frac12"),
@@ -125,7 +126,7 @@ def test_a_stuck_comparison_times_out_in_any_thread_and_the_next_one_works():
     with Checker(workers=2, timeout=0.01) as hasty:
 
         def run(number):
-            verdicts[number] = hasty.check(r"\boxed{(x+y+z)^{180}}", "(z+y+x)^{179}(x+z+y)")
+            verdicts[number] = hasty.check(*SLOW)
 
         threads = [threading.Thread(target=run, args=[i]) for i in range(3)]
         for thread in threads:
