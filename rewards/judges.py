@@ -114,12 +114,26 @@ class Precise(Quick):
                 compared += bool(same)
             if compared >= (2 if names_in(a) | names_in(b) else 1):
                 return True
+        if self._has_value(a) != self._has_value(b):
+            return False
         from rewards.symbolic import equal_by_sympy
 
         try:
             return equal_by_sympy(a, b)
         except ValueError:
             return False  # too large, or no values at all
+
+    def _has_value(self, tree: Tree) -> bool:
+        """Whether the tree has a value at any of its points."""
+        import mpmath
+
+        for point in points(names_in(tree), f"{tree}"):
+            try:
+                Evaluation(mpmath.mp, point).value(tree)
+                return True
+            except _FAILURES:
+                continue
+        return False
 
     def _equal_at(self, a: Tree, b: Tree, point: dict[str, Fraction], complex_allowed: bool):
         """Whether the values at `point` are equal; None if one has none."""

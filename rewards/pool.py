@@ -133,7 +133,7 @@ class Pool:
 
     def _give_back(self, worker: Worker | None) -> None:
         with self._lock:
-            if self._extra and self._idle.qsize() >= self._size - 1:
+            if self._extra and self._idle.qsize() >= self._size:
                 self._extra -= 1
                 if worker:
                     worker.kill()
