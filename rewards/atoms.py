@@ -136,7 +136,9 @@ class Atoms:
         if token == "\\binom":
             if self.token() == "(":
                 pair = self._bracketed(self.take())
-                return ("binom", *pair[2:4])
+                if pair[0] != "tuple" or len(pair) != 4:
+                    raise Unreadable("a binomial has two numbers")
+                return ("binom", *pair[2:])
             top = self.argument()
             return ("binom", top, self.argument())
         if token == "\\sqrt":

@@ -27,7 +27,10 @@ def exact(tree: Tree, point: Mapping[str, Fraction] | None = None) -> Fraction:
     if kind not in _RULES:
         raise Inexact(kind)
     values = [exact(part, point) for part in tree[1:]]
-    result = _RULES[kind](*values)
+    try:
+        result = _RULES[kind](*values)
+    except TypeError:
+        raise Inexact("not so many operands") from None
     if max(result.numerator.bit_length(), result.denominator.bit_length()) > MAX_BITS:
         raise Inexact("too large")
     return result
