@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from checker import ENDINGS
+
 from data import load_problems
 from rewards import Checker
 

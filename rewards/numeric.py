@@ -59,9 +59,9 @@ class Evaluation:
             return ctx.mpf(whole.numerator)
         if kind in TRIGONOMETRIC:
             return self._trigonometric(kind, tree[1])
-        values = [self.value(part) for part in tree[1:] if isinstance(part, tuple)]
-        rule = getattr(self, "_" + _METHODS.get(kind, "unknown"))
-        return rule(*values)
+        if kind not in _METHODS:
+            raise NoValue("no value")
+        return getattr(self, "_" + _METHODS[kind])(*(self.value(part) for part in tree[1:]))
 
     def _name(self, name: str) -> Any:
         if name in self.point:
@@ -185,9 +185,6 @@ class Evaluation:
     def _smallest_of(self, *values: Any) -> Any:
         return min(values)
 
-    def _unknown(self, *values: Any) -> Any:
-        raise NoValue("no value")
-
 
 _METHODS = {
     "+": "sum", "*": "product", "neg": "negative", "/": "quotient", "ratio": "quotient",
@@ -199,6 +196,5 @@ _METHODS = {
 
 
 def _in_degrees(tree: Tree) -> bool:
-    return tree[0] == "deg" or any(
-        _in_degrees(part) for part in tree[1:] if isinstance(part, tuple)
-    )
+    parts = (part for part in tree[1:] if isinstance(part, tuple) and part)
+    return tree[0] == "deg" or any(map(_in_degrees, parts))

@@ -49,7 +49,7 @@ def guard(tree: Tree) -> int:
         constant = tree[-1][0] not in ("name", "num", "dec", "+", "*", "neg", "/")
         if (value is not None and abs(value) > limit[tree[0]]) or (value is None and constant):
             raise ValueError("too large")
-    parts = 1 + sum(guard(part) for part in tree[1:] if isinstance(part, tuple))
+    parts = 1 + sum(guard(part) for part in tree[1:] if isinstance(part, tuple) and part)
     if parts > MAX_PARTS:
         raise ValueError("too large")
     return parts

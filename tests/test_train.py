@@ -115,7 +115,7 @@ def gradient(base, rollout, settings, tokens_per_pass):
 
 @pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "gspo"])
 def test_the_gradient_does_not_depend_on_how_a_step_is_cut(base, tmp_path, loss):
-    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)
+    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)[0]
     assert rollout.signal.sum() >= 2
     settings = Grpo(prompts=8, completions=8, loss=loss, beta=0.01)
     whole, _ = gradient(base, rollout, settings, 10**6)
@@ -126,7 +126,7 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(base, tmp_path, loss)
 
 
 def test_groups_without_signal_are_counted_but_never_passed(base, tmp_path):
-    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)
+    rollout = GrpoRun(config_of(tmp_path / "r", base)).sample(1)[0]
     rollout.rewards[:] = 1.0
     [batch] = minibatches(rollout, Grpo(prompts=8, completions=8), "cpu", 1000, 0)
     assert batch.pieces == []
@@ -181,9 +181,9 @@ def test_chunked_logprobs_and_entropy_equal_the_plain_ones(monkeypatch):
 
 
 def test_each_epoch_takes_every_problem_once():
-    taken = [i for step in range(1, 8) for i in batch_indices(35, 5, step, seed=3)]
+    taken = [i for step in range(7) for i in batch_indices(35, 5, 5 * step, seed=3)]
     assert sorted(taken) == list(range(35))
-    following = [i for step in range(8, 15) for i in batch_indices(35, 5, step, seed=3)]
+    following = batch_indices(35, 35, 35, seed=3)
     assert sorted(following) == list(range(35))
     assert following != taken
 
@@ -193,10 +193,16 @@ def without_times(metrics):
     return [{k: v for k, v in line.items() if not k.startswith(timed)} for line in metrics]
 
 
-@pytest.mark.timeout(400)
+def being_written(run):
+    """Whether a checkpoint of the run is half-way to the disk."""
+    return any((run / "checkpoints").glob(".*.tmp"))
+
+
+@pytest.mark.timeout(600)
 def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_path):
-    steps = {"steps": 12, "save_every": 2, "save_rollouts": False}
-    whole = config_of(tmp_path / "whole", base, run=steps)
+    steps = {"steps": 30, "save_every": 2, "save_rollouts": False}
+    grpo = {"dynamic_sampling": True, "max_draws": 2, "curriculum": "weight", "reference_every": 8}
+    whole = config_of(tmp_path / "whole", base, run=steps, grpo=grpo)
     write_text(tmp_path / "run.toml", to_toml(whole))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -206,25 +212,35 @@ def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_pa
             [sys.executable, *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
         )
 
-    assert start(tmp_path / "whole").wait() == 0
+    together = start(tmp_path / "whole")
     draw = random.Random(0)
     killed = tmp_path / "killed"
-    for kill in range(3):
+    in_mid_checkpoint = 0
+    for kill in range(5):
         process = start(killed, *(["--resume"] if kill else []))
-        marks = len(read_metrics(killed)) + 2 if kill else 3
+        marks = len(read_metrics(killed)) + 3
         while process.poll() is None and len(read_metrics(killed)) < marks:
             time.sleep(0.02)
-        time.sleep(draw.random() * 0.5)
+        if kill % 2:
+            time.sleep(draw.random() * 0.5)
+        else:
+            while process.poll() is None and not being_written(killed):
+                time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        in_mid_checkpoint += being_written(killed)
     last = start(killed, "--resume")
     assert last.wait() == 0, last.stderr.read()
+    assert in_mid_checkpoint, "no kill hit a checkpoint being written"
+    assert together.wait() == 0
     ours, theirs = read_metrics(killed), read_metrics(tmp_path / "whole")
+    assert [line["step"] for line in ours] == list(range(1, 31))
     assert without_times(ours) == without_times(theirs)
     a, b = (
-        load_file(run / "checkpoints" / "step_000012" / "adapter_model.safetensors")
+        load_file(run / "checkpoints" / "step_000030" / "adapter_model.safetensors")
         for run in (killed, tmp_path / "whole")
     )
+    assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in b)
 
 

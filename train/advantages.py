@@ -8,10 +8,16 @@ from torch import Tensor
 STD_EPSILON = 1e-4
 
 Scale = Literal["group", "batch", "none"]
+Baseline = Literal["mean", "leave_one_out"]
 
 
-def group_advantages(rewards: Float[Tensor, "P N"], scale: Scale = "group") -> Float[Tensor, "P N"]:
-    """A_i = (r_i − mean(r)) / (std(r) + ε), the mean over each group of N completions.
+def group_advantages(
+    rewards: Float[Tensor, "P N"], scale: Scale = "group", baseline: Baseline = "mean"
+) -> Float[Tensor, "P N"]:
+    """A_i = (r_i − b_i) / (std(r) + ε), b_i the mean of the group of N completions.
+
+    With `leave_one_out`, b_i is the mean of the N − 1 others (RLOO: Kool et al. 2019; Ahmadian et
+    al., arXiv 2402.14740, eq. 9).
 
     `scale` says over what the standard deviation (n − 1 in the denominator) is taken: each
     `group` (DeepSeekMath, arXiv 2402.03300, section 4.1.2), the whole `batch` (Hu et al., arXiv
@@ -22,6 +28,10 @@ def group_advantages(rewards: Float[Tensor, "P N"], scale: Scale = "group") -> F
             f"a group needs at least 2 completions, got rewards {tuple(rewards.shape)}"
         )
     centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if baseline == "leave_one_out":  # r_i − (Σr − r_i) / (N − 1)
+        centred = centred * (rewards.shape[1] / (rewards.shape[1] - 1))
+    elif baseline != "mean":
+        raise ValueError(f"unknown baseline '{baseline}', expected mean or leave_one_out")
     if scale == "none":
         return centred
     if scale == "group":

@@ -1,16 +1,16 @@
-"""Which problems a step takes, and its seed: functions of the run's seed and the step alone."""
+"""The order of the data and the seeds of the steps: functions of the run's seed alone."""
 
 import functools
 import random
 
 
-def batch_indices(count: int, size: int, step: int, seed: int) -> list[int]:
-    """Indices of the `size` problems of `step` (from 1), out of `count`.
+def batch_indices(count: int, size: int, begin: int, seed: int) -> list[int]:
+    """Indices of the `size` problems from position `begin` on, out of `count`.
 
     Each epoch goes once over all problems in a new seeded order; batches run on across epochs.
     """
     chosen = []
-    for position in range((step - 1) * size, step * size):
+    for position in range(begin, begin + size):
         epoch, place = divmod(position, count)
         chosen.append(_epoch_order(count, epoch, seed)[place])
     return chosen

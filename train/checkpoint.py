@@ -14,27 +14,46 @@ from typing import Any
 
 import torch
 
-from common.errors import UserError
+from common.errors import FULL, UserError
 from common.files import whole_folder, write_text
 from sampling.model import write_base_note
 from train.policy import Policy
 
 CHECKSUMS = "checksums.json"
 STATE = "trainer_state.pt"
+SPARE = 1 << 20  # bytes free, below which a disk counts as full
 
 
-def save_checkpoint(
-    folder: Path, policy: Policy, optimizer: torch.optim.Optimizer, step: int, base: str
-) -> None:
-    """Write adapter, optimiser state and step to `folder`, whole or not at all, checksummed."""
-    with whole_folder(folder) as temporary:
-        policy.save_pretrained(temporary)
-        (temporary / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-        write_base_note(temporary, base)
-        state = {"step": step, "optimizer": optimizer.state_dict()}
-        torch.save(state, temporary / STATE)
-        sums = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
-        write_text(temporary / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
+def save_checkpoint(folder: Path, policy: Policy, state: dict[str, Any], base: str) -> None:
+    """Write the adapter and the trainer's `state` to `folder`, whole or not at all, checksummed."""
+    try:
+        with whole_folder(folder) as temporary:
+            policy.save_pretrained(temporary)
+            (temporary / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+            write_base_note(temporary, base)
+            torch.save(state, temporary / STATE)
+            sums = {file.name: _checksum(file) for file in sorted(temporary.iterdir())}
+            write_text(temporary / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
+    except (
+        Exception
+    ) as error:  # torch and safetensors say in kinds of their own that a disk is full
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        if not isinstance(error, OSError) and shutil.disk_usage(folder.parent).free > SPARE:
+            raise
+        raise UserError(
+            f"{folder}: the disk is full; earlier checkpoints are whole. Make room, then resume"
+        ) from error
+
+
+def remove_old(run: Path, keep_last: int | None, best: int | None) -> None:
+    """Remove all checkpoints but the last few and the best."""
+    if keep_last is None:
+        return
+    kept = {step_folder(run, best).name} if best else set()
+    for folder in sorted((run / "checkpoints").glob("step_*"))[:-keep_last]:
+        if folder.name not in kept:
+            shutil.rmtree(folder)
 
 
 def step_folder(run: Path, step: int) -> Path:
@@ -55,7 +74,7 @@ def latest_checkpoint(run: Path) -> Path:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """The trainer state of a checkpoint: `step` and `optimizer`."""
+    """The trainer's state in a checkpoint."""
     try:
         return torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

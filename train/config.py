@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.errors import UserError, nearest
 
@@ -20,13 +20,22 @@ class Run(Section):
     seed: int = 0
     steps: int = Field(ge=1, description="optimisation goes on for so many rollout batches")
     save_every: int = Field(50, ge=1, description="steps between checkpoints")
+    keep_last: int | None = Field(
+        None, ge=1, description="checkpoints kept beside the best; none: all"
+    )
     save_rollouts: bool = True
+    show_completions: int = Field(
+        0, ge=0, description="completions printed with verdicts each step"
+    )
+    trackers: list[Literal["wandb", "trackio"]] = Field([], description="beside TensorBoard")
 
 
 class Model(Section):
     path: str = Field(description="base model: a folder or a hub name")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gradient_checkpointing: bool = False
+    autocast: bool = Field(False, description="compute in bfloat16 over float32 weights")
+    compile: bool = Field(False, description="torch.compile the layers")
 
 
 class Lora(Section):
@@ -44,11 +53,12 @@ class Data(Section):
 
 
 class Sampling(Section):
-    backend: Literal["auto", "torch", "vllm"] = "auto"
+    backend: Literal["auto", "torch", "vllm", "vllm-server"] = "auto"
     temperature: float = Field(1.0, gt=0.0)
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     top_k: int = Field(0, ge=0)
     max_tokens: int = Field(256, ge=1)
+    kl_warning: float = Field(0.02, gt=0.0, description="warn where sampler_kl is above")
     options: dict[str, Any] = Field({}, description="passed to the backend as they are")
 
 
@@ -57,13 +67,38 @@ class Grpo(Section):
     completions: int = Field(8, ge=2, description="N, completions a prompt")
     loss: Literal["grpo", "bnpo", "dapo", "dr_grpo", "gspo", "cispo"] = "dapo"
     scale: Literal["group", "batch", "none"] = "group"
+    baseline: Literal["mean", "leave_one_out"] = "mean"
     epsilon: float = Field(0.2, gt=0.0)
     epsilon_high: float | None = Field(None, gt=0.0)
+    dual_clip: float | None = Field(None, gt=1.0)
+    entropy_bonus: float = 0.0
     beta: float = Field(0.0, ge=0.0, description="weight of the KL to the reference")
     kl: Literal["k1", "k2", "k3"] = "k3"
+    reference_every: int = Field(
+        0, ge=0, description="steps until the policy is the reference; 0: never"
+    )
+    correction: Literal["none", "token", "sequence"] = Field(
+        "none", description="truncated importance sampling against the sampler's log-probs"
+    )
+    correction_cap: float = Field(2.0, gt=0.0)
     epochs: int = Field(1, ge=1, description="passes over a rollout (mu)")
     minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
+    strict: bool = Field(False, description="reward marked answers only, not a last number")
     mask_truncated: bool = False
+    overlong_free: int | None = Field(
+        None, ge=0, description="tokens without penalty; the reward falls by up to 1 at max_tokens"
+    )
+    dynamic_sampling: bool = Field(False, description="draw on until all groups have a signal")
+    max_draws: int = Field(4, ge=1, description="draws of P prompts a step at most")
+    curriculum: Literal["none", "weight", "drop"] = Field(
+        "none", description="prefer problems solved half the time, or leave out the solved ones"
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Grpo":
+        if self.reference_every and not self.beta:
+            raise ValueError("reference_every moves a reference that beta = 0 never uses")
+        return self
 
 
 class Optimizer(Section):

@@ -1,5 +1,6 @@
 """The folder of a run: opened new, or opened again to go on."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,18 @@ from train.checkpoint import latest_checkpoint, remove_leftovers
 from train.config import TrainConfig, load_config, to_toml
 
 # What may differ between a run and its resumption: how long it goes on and what it keeps.
-FREE = {"run": {"steps", "save_every", "save_rollouts", "dir"}, "eval": None}
+FREE = {
+    "run": {
+        "steps",
+        "save_every",
+        "save_rollouts",
+        "dir",
+        "keep_last",
+        "show_completions",
+        "trackers",
+    },
+    "eval": None,
+}
 
 
 def open_folder(folder: Path, config: TrainConfig, *, resume: bool) -> Path | None:
@@ -45,6 +57,13 @@ def open_folder(folder: Path, config: TrainConfig, *, resume: bool) -> Path | No
 def resume_command(config: TrainConfig) -> str:
     """The command that continues a run."""
     return f"python -m train {config.run.dir}/config.toml --resume"
+
+
+def warn(folder: Path, text: str) -> None:
+    """Say something to whoever watches, and keep it in the run's `warnings.txt`."""
+    print(f"warning: {text}", file=sys.stderr)
+    with open(folder / "warnings.txt", "a", encoding="utf-8") as file:
+        file.write(text + "\n")
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -7,31 +7,38 @@ baseline), a reward model (a checker says what is right), a second copy of the w
 reference (the base with the adapter off).
 """
 
-import sys
+import dataclasses
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from common.errors import UserError
+from common.files import write_text
 from common.progress import progress_bar
-from data import Problem, PromptTemplate, load_problems
+from data import PromptTemplate, load_problems
 from data.load import set_name
 from eval.harness import Protocol, sample_problems
 from eval.result import save_result, summarize
 from rewards import Checker
 from sampling import Sampler, load_sampler, pick_backend
-from sampling.model import context_length, load_adapter, load_model, load_tokenizer
-from train.batches import batch_indices, step_seed
-from train.checkpoint import load_state, save_checkpoint, step_folder
+from sampling.model import context_length, load_model, load_tokenizer
+from train.advice import Advisor
+from train.batches import step_seed
+from train.checkpoint import load_state, remove_old, save_checkpoint, step_folder
 from train.config import TrainConfig
-from train.folder import open_folder, resume_command
+from train.curriculum import Curriculum
+from train.folder import open_folder, resume_command, warn
 from train.metrics import Metrics, MetricsLog, peak_memory_gib
-from train.policy import Policy, add_lora
-from train.rollout import Rollout, collect, save_rollout
+from train.opening import fitting, open_policy
+from train.rollout import Rollout, collect, joined, rollout_metrics, save_rollout, show_completions
 from train.schedule import learning_rate
 from train.stop import polite_stop
 from train.update import update
+
+PATIENCE = 3  # steps in a row without a finite gradient, before the run stops
 
 
 class GrpoRun:
@@ -40,33 +47,44 @@ class GrpoRun:
     def __init__(self, config: TrainConfig, *, resume: bool = False):
         self.config = config
         self.folder = Path(config.run.dir)
-        self.problems = load_problems(config.data.train, limit=config.data.limit)
+        problems = load_problems(config.data.train, limit=config.data.limit)
         self.tokenizer = load_tokenizer(config.model.path)
         self.template = PromptTemplate(self.tokenizer, config.data.template)
         base = load_model(config.model.path, dtype=config.model.dtype)
-        self.problems = self._fitting(self.problems, context_length(base.config))
+        self.problems = fitting(problems, self.template, config, context_length(base.config))
+        self.curriculum = Curriculum(len(self.problems), config.run.seed, config.grpo.curriculum)
         checkpoint = open_folder(self.folder, config, resume=resume)
-        if checkpoint is None:
-            model = add_lora(base, config.lora, config.run.seed)
-        else:
-            model = load_adapter(base, checkpoint, config.model.path, train=True)
-        if config.model.gradient_checkpointing:
-            model.enable_input_require_grads()
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.policy = Policy(model.eval(), config.sampler.temperature)
+        self.policy = open_policy(base, checkpoint, config)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters,
             lr=config.optimizer.lr,
             betas=config.optimizer.betas,
             weight_decay=config.optimizer.weight_decay,
         )
-        self.done = 0
+        self.done, self.bad_steps, self.best = 0, 0, Best()
         if checkpoint is not None:
-            state = load_state(checkpoint)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.done = state["step"]
-        self.checker = Checker()
+            self._restore(load_state(checkpoint))
+        self.checker = Checker(strict=config.grpo.strict)
         self.sampler = self._open_sampler()
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint remembers beside the adapter."""
+        return {
+            "step": self.done,
+            "optimizer": self.optimizer.state_dict(),
+            "curriculum": self.curriculum.state(),
+            "best": dataclasses.astuple(self.best),
+            "bad_steps": self.bad_steps,
+            "reference": self.policy.reference_state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.curriculum.restore(state["curriculum"])
+        self.done, self.bad_steps = state["step"], state["bad_steps"]
+        self.best = Best(*state["best"])
+        if state["reference"] is not None:
+            self.policy.move_reference(state["reference"])
 
     def _open_sampler(self) -> Sampler:
         settings = self.config.sampler
@@ -80,44 +98,29 @@ class GrpoRun:
         sampler.update_adapter(self.policy)
         return sampler
 
-    def _fitting(self, problems: list[Problem], context: int) -> list[Problem]:
-        """The problems whose prompt leaves room for a completion; says how many do not."""
-        longest = context - self.config.sampler.max_tokens
-        longest = min(longest, self.config.data.max_prompt_tokens or longest)
-        fitting = [p for p in problems if len(self.template.encode(p.question)) <= longest]
-        if not fitting:
-            raise UserError(
-                f"{self.config.data.train}: no prompt leaves room for sampler.max_tokens = "
-                f"{self.config.sampler.max_tokens} in the context of {context} tokens"
-            )
-        if left_out := len(problems) - len(fitting):
-            print(
-                f"{left_out} of {len(problems)} problems are left out: their prompts are longer "
-                f"than {longest} tokens",
-                file=sys.stderr,
-            )
-        return fitting
-
     def train(self) -> None:
         """The loop: sample, check, learn, record, until the last step or a polite stop."""
         config = self.config
-        steps, log = config.run.steps, MetricsLog(self.folder, resume_after=self.done)
+        steps = config.run.steps
+        log = MetricsLog(self.folder, resume_after=self.done, trackers=config.run.trackers)
+        advisor = Advisor(sampler_kl=config.sampler.kl_warning, beta=config.grpo.beta)
         with progress_bar() as progress, polite_stop() as stop:
             task = progress.add_task("GRPO", total=steps, completed=self.done, note="")
             if self.done == 0 and config.eval.every:
                 self.evaluate(0)
             while self.done < steps and not stop.wanted:
                 step = self.done + 1
-                rollout = self.sample(step)
-                metrics = self.learn(step, rollout)
-                if config.run.save_rollouts:
-                    save_rollout(self.folder / "rollouts" / f"step_{step:06d}.parquet", rollout)
-                last = step == steps or stop.wanted
-                if last or step % config.run.save_every == 0:
-                    self.save(step)
+                rollout, metrics = self.sample(step)
+                metrics |= self.learn(step, rollout)
+                self.keep(step, rollout, metrics)
                 if self._evaluation_due(step):
                     metrics |= self.evaluate(step)
+                due = step == steps or stop.wanted or step % config.run.save_every == 0
+                if due and self.best.step != step:  # the best is saved already
+                    self.save(step)
                 log.write(metrics)
+                for warning in advisor.look(metrics):
+                    warn(self.folder, warning)
                 progress.update(task, completed=step, note=_note(metrics))
         log.close()
         self.sampler.close()
@@ -130,23 +133,30 @@ class GrpoRun:
             return False
         return step == self.config.run.steps or bool(settings.every and step % settings.every == 0)
 
-    def sample(self, step: int) -> Rollout:
-        """The step's problems, N completions each, their verdicts and advantages."""
-        config = self.config
-        problems = [
-            self.problems[i]
-            for i in batch_indices(len(self.problems), config.grpo.prompts, step, config.run.seed)
-        ]
-        return collect(
-            problems,
-            [self.template.encode(problem.question) for problem in problems],
-            self.sampler,
-            self.checker,
-            config.sampler,
-            n=config.grpo.completions,
-            scale=config.grpo.scale,
-            seed=step_seed(config.run.seed, step),
-        )
+    def sample(self, step: int) -> tuple[Rollout, Metrics]:
+        """The step's rollout, and what it tells; with dynamic sampling, of several draws."""
+        config, grpo = self.config, self.config.grpo
+        draws: list[Rollout] = []
+        while True:
+            indices = self.curriculum.take(grpo.prompts)
+            problems = [self.problems[i] for i in indices]
+            draws.append(
+                collect(
+                    problems,
+                    [self.template.encode(problem.question) for problem in problems],
+                    self.sampler,
+                    self.checker,
+                    config.sampler,
+                    grpo,
+                    seed=step_seed(config.run.seed, step) + len(draws),
+                )
+            )
+            self.curriculum.learn(indices, draws[-1].rewards.mean(1).tolist())
+            enough = sum(int(r.signal.sum()) for r in draws) >= grpo.prompts
+            if enough or not grpo.dynamic_sampling or len(draws) == grpo.max_draws:
+                break
+        rollout = draws[0] if len(draws) == 1 else joined(draws, grpo)
+        return rollout, {"step": step, **rollout_metrics(draws)}
 
     def learn(self, step: int, rollout: Rollout) -> Metrics:
         """Update the policy on a rollout, hand the weights to the sampler, say what happened."""
@@ -172,26 +182,49 @@ class GrpoRun:
             max_grad_norm=settings.max_grad_norm,
             seed=step_seed(config.run.seed, step),
         )
+        self._judge(step, rollout, stats)
+        every = config.grpo.reference_every
+        if every and step % every == 0:
+            self.policy.move_reference()
         self.sampler.update_adapter(self.policy)
         self.done = step
         train_seconds = time.perf_counter() - begun
         return {
-            "step": step,
-            **rollout_metrics(rollout),
             **stats,
             "lr": rate,
-            "time/sample_s": rollout.sample_seconds,
-            "time/reward_s": rollout.reward_seconds,
             "time/train_s": train_seconds,
             "tokens_per_s": rollout.tokens
             / (rollout.sample_seconds + rollout.reward_seconds + train_seconds),
             "memory_gib": peak_memory_gib(),
         }
 
+    def _judge(self, step: int, rollout: Rollout, stats: Metrics) -> None:
+        """Keep the rollout of a step without a finite gradient; stop at the third in a row."""
+        if not stats["skipped_steps"]:
+            self.bad_steps = 0
+            return
+        self.bad_steps += 1
+        kept = self.folder / "rollouts" / f"not_finite_{step:06d}.parquet"
+        save_rollout(kept, rollout)
+        warn(self.folder, f"step {step}: loss or gradient is not finite; skipped, see {kept}")
+        if self.bad_steps == PATIENCE:
+            raise UserError(
+                f"{PATIENCE} steps in a row without a finite gradient; the last good checkpoint is "
+                f"kept. Lower optimizer.lr or use float32, then: {resume_command(self.config)}"
+            )
+
+    def keep(self, step: int, rollout: Rollout, metrics: Metrics) -> None:
+        """Keep the rollout, and show some of it if asked."""
+        if self.config.run.save_rollouts:
+            save_rollout(self.folder / "rollouts" / f"step_{step:06d}.parquet", rollout)
+        if self.config.run.show_completions:
+            show_completions(step, rollout, self.config.run.show_completions)
+
     def save(self, step: int) -> None:
-        """Write the checkpoint of a step."""
+        """Write the checkpoint of a step; remove those that need not be kept."""
         folder = step_folder(self.folder, step)
-        save_checkpoint(folder, self.policy, self.optimizer, step, self.config.model.path)
+        save_checkpoint(folder, self.policy, self._state(), self.config.model.path)
+        remove_old(self.folder, self.config.run.keep_last, self.best.step)
 
     def evaluate(self, step: int) -> Metrics:
         """Measure the policy on the held-out problems and keep the result in the run."""
@@ -218,22 +251,20 @@ class GrpoRun:
         )
         name = checkpoint.name if checkpoint else "base"
         save_result(self.folder / "eval" / set_name(str(config.eval.data)) / name, results, samples)
-        return {f"eval/pass@{k}": v["mean"] for k, v in results["pass_at_k"].items()}
+        found = {f"eval/pass@{k}": v["mean"] for k, v in results["pass_at_k"].items()}
+        if step and (score := next(iter(found.values()))) > self.best.score:
+            self.best = Best(step, score)
+            self.save(step)
+            write_text(self.folder / "best.json", json.dumps(dataclasses.asdict(self.best)) + "\n")
+        return found
 
 
-def rollout_metrics(rollout: Rollout) -> Metrics:
-    """What the rollout alone tells."""
-    completions = [c for group in rollout.completions for c in group]
-    means = rollout.rewards.mean(1)
-    return {
-        "reward/mean": float(rollout.rewards.mean()),
-        "reward/std": float(rollout.rewards.std()),
-        "groups/all_right": float((means == 1).float().mean()),
-        "groups/all_wrong": float((means == 0).float().mean()),
-        "completion/mean_tokens": rollout.tokens / len(completions),
-        "completion/truncated": sum(c.finish_reason == "length" for c in completions)
-        / len(completions),
-    }
+@dataclasses.dataclass
+class Best:
+    """The step that did best on the held-out problems so far."""
+
+    step: int = 0
+    score: float = -1.0
 
 
 def _note(metrics: Metrics) -> str:

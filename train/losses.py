@@ -14,6 +14,11 @@ and the losses differ in the ratio and in what they average over:
 | dr_grpo | sum over B · max_tokens | arXiv 2503.20783 |
 | gspo | sequence ratio, length-normalised; mean over sequences | arXiv 2507.18071, eq. 5 |
 | cispo | min(ρ, 1 + ε_high), detached, times A log π; over all tokens | arXiv 2506.13585, eq. 4 |
+
+A dual clip c bounds the surrogate of negative advantages: max(min(…), c A) (Ye et al., arXiv
+1912.09729, eq. 4). Where sampler and trainer compute different log-probs, truncated importance
+sampling weighs each token by min(π_old / π_sampler, C), or each sequence by the product (Yao et
+al., "Your efficient RL framework secretly brings you off-policy RL training", 2025).
 """
 
 import dataclasses
@@ -26,6 +31,7 @@ from torch import Tensor
 
 Loss = Literal["grpo", "bnpo", "dapo", "dr_grpo", "gspo", "cispo"]
 Kl = Literal["k1", "k2", "k3"]
+Correction = Literal["none", "token", "sequence"]
 LOSSES = ("grpo", "bnpo", "dapo", "dr_grpo", "gspo", "cispo")
 
 
@@ -59,13 +65,21 @@ def policy_loss(
     kl: Kl = "k3",
     max_tokens: int | None = None,
     whole: Normalizer | None = None,
+    dual_clip: float | None = None,
+    entropy: Float[Tensor, "B T"] | None = None,
+    entropy_bonus: float = 0.0,
+    sampler_logprobs: Float[Tensor, "B T"] | None = None,
+    correction: Correction = "none",
+    correction_cap: float = 2.0,
 ) -> LossOutput:
     """The loss of B completions; see the table above.
 
     `whole` gives the counts of the global batch where these B are a part of it, so that the
     gradients of the parts add up to the gradient of the whole (`bnpo` alone averages over the
     part, by definition). Metrics: `ratio_sum`, `ratio_max`, `clipped` (tokens cut by the clip),
-    `kl_sum`, `tokens`. Raises ValueError for an unknown loss or KL, or when something is missing.
+    `kl_sum`, `tokens`. `entropy_bonus` times the mean `entropy` (with gradient) is subtracted.
+    `correction` weighs by `sampler_logprobs`, see above, its weights at most `correction_cap`.
+    Raises ValueError for an unknown loss, KL or correction, or when something is missing.
     """
     if loss not in LOSSES:
         raise ValueError(f"unknown loss '{loss}', expected one of {', '.join(LOSSES)}")
@@ -73,6 +87,10 @@ def policy_loss(
         raise ValueError("dr_grpo divides by max_tokens, which is missing")
     if beta and ref_logprobs is None:
         raise ValueError("beta > 0 needs ref_logprobs")
+    if dual_clip is not None and dual_clip <= 1:
+        raise ValueError(f"dual_clip must be above 1, not {dual_clip}")
+    if entropy_bonus and entropy is None:
+        raise ValueError("an entropy bonus needs the entropy")
     mask = mask.to(logprobs.dtype)
     lengths = mask.sum(1).clamp(min=1)
     sequences = whole.sequences if whole else logprobs.shape[0]
@@ -90,12 +108,23 @@ def policy_loss(
         clipped = (ratio > high) & (advantages > 0)
     else:
         free, bounded = ratio * advantages, ratio.clamp(low, high) * advantages
-        per_token = -torch.minimum(free, bounded)
+        surrogate = torch.minimum(free, bounded)
         clipped = bounded < free
+        if dual_clip is not None:
+            floor = dual_clip * advantages
+            clipped = clipped | ((surrogate < floor) & (advantages < 0))
+            surrogate = torch.where(advantages < 0, torch.maximum(surrogate, floor), surrogate)
+        per_token = -surrogate
+    if correction != "none":
+        per_token = per_token * sampler_weights(
+            old_logprobs, sampler_logprobs, mask, correction, correction_cap
+        )
     kl_tokens = torch.zeros_like(per_token)
     if ref_logprobs is not None:
         kl_tokens = kl_estimate(logprobs, ref_logprobs, kl) * mask
         per_token = per_token + beta * kl_tokens if beta else per_token
+    if entropy_bonus and entropy is not None:
+        per_token = per_token - entropy_bonus * entropy
     per_token = per_token * mask
 
     if loss in ("grpo", "gspo"):
@@ -116,6 +145,24 @@ def policy_loss(
             "tokens": mask.sum(),
         }
     return LossOutput(value, metrics)
+
+
+def sampler_weights(
+    old_logprobs: Float[Tensor, "B T"],
+    sampler_logprobs: Float[Tensor, "B T"] | None,
+    mask: Float[Tensor, "B T"],
+    correction: Correction,
+    cap: float,
+) -> Float[Tensor, "B T"] | Float[Tensor, "B 1"]:
+    """Truncated importance weights min(π_old / π_sampler, cap), by token or by sequence."""
+    if correction not in ("token", "sequence"):
+        raise ValueError(f"unknown correction '{correction}', expected none, token or sequence")
+    if sampler_logprobs is None:
+        raise ValueError("the correction needs the sampler's log-probs")
+    gap = ((old_logprobs - sampler_logprobs) * mask).detach()
+    if correction == "sequence":
+        gap = gap.sum(1, keepdim=True)
+    return gap.exp().clamp(max=cap)
 
 
 def kl_estimate(

@@ -1,12 +1,16 @@
 """The record of a run: metrics.jsonl and TensorBoard, a line a step."""
 
+import importlib
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from common.errors import UserError
 from common.files import write_text
 
 Metrics = dict[str, float | int | None]
@@ -15,8 +19,12 @@ Metrics = dict[str, float | int | None]
 class MetricsLog:
     """Appends metrics to `RUN/metrics.jsonl` and to `RUN/tensorboard`."""
 
-    def __init__(self, run: Path, *, resume_after: int = 0):
-        """`resume_after`: lines of later steps, left by a dead process, are dropped."""
+    def __init__(self, run: Path, *, resume_after: int = 0, trackers: Sequence[str] = ()):
+        """`resume_after`: lines of later steps, left by a dead process, are dropped.
+
+        `trackers` (wandb, trackio) get every line too; raises UserError if one is not installed.
+        """
+        self._trackers = [_open_tracker(name, run) for name in trackers]
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = run / "metrics.jsonl"
@@ -31,9 +39,23 @@ class MetricsLog:
         for name, value in metrics.items():
             if name != "step" and value is not None:
                 self._board.add_scalar(name, value, metrics["step"])
+        for tracker in self._trackers:
+            tracker.log({k: v for k, v in metrics.items() if v is not None}, step=metrics["step"])
 
     def close(self) -> None:
         self._board.close()
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def _open_tracker(name: str, run: Path) -> Any:
+    """wandb and trackio, which share an interface."""
+    try:
+        tracker = importlib.import_module(name)
+    except ImportError:
+        raise UserError(f"the tracker '{name}' is not installed: pip install {name}") from None
+    tracker.init(project="mathgrpo", name=run.name)
+    return tracker
 
 
 def read_metrics(run: Path) -> list[Metrics]:

@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from torch import Tensor
 
 from common.errors import UserError
 from sampling.packed import PackedGroups, hidden_states, output_weight
 from train.config import Lora
 from train.logprobs import token_logprobs
+
+REFERENCE = "reference"  # the name of the frozen second adapter
 
 
 def add_lora(base: Any, settings: Lora, seed: int) -> PeftModel:
@@ -39,9 +47,12 @@ def add_lora(base: Any, settings: Lora, seed: int) -> PeftModel:
 class Policy:
     """A PEFT model with what the trainer asks of it."""
 
-    def __init__(self, model: PeftModel, temperature: float):
+    def __init__(self, model: PeftModel, temperature: float, *, autocast: bool = False):
+        """`autocast` computes the layers in bfloat16 whatever the dtype of the weights."""
         self.model = model
         self.temperature = temperature
+        self.autocast = autocast
+        self.moved_reference = False
 
     @property
     def device(self) -> torch.device:
@@ -51,14 +62,19 @@ class Policy:
     def parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
 
-    def logprobs(self, layout: PackedGroups) -> tuple[Tensor, Tensor]:
+    def logprobs(
+        self, layout: PackedGroups, *, entropy_gradient: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Log-probs and entropies `[B, T]` of the completions, 0 where the mask is false."""
-        hidden = hidden_states(self.model, layout.ids, layout.positions, layout)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            hidden = hidden_states(self.model, layout.ids, layout.positions, layout)
+        weight = output_weight(self.model)
         flat, entropy = token_logprobs(
-            hidden[layout.predictors[layout.mask]],
-            output_weight(self.model),
+            hidden[layout.predictors[layout.mask]].to(weight.dtype),
+            weight,
             layout.targets[layout.mask],
             self.temperature,
+            entropy_gradient=entropy_gradient,
         )
         empty = torch.zeros(layout.mask.shape, device=flat.device)
         return (
@@ -68,10 +84,42 @@ class Policy:
 
     @contextlib.contextmanager
     def as_reference(self) -> Iterator[None]:
-        """Inside, the policy is the reference: adapter off, no gradients."""
-        with torch.no_grad(), self.model.disable_adapter():
-            yield
+        """Inside, the policy is the reference, without gradients.
+
+        That is the base with the adapter off, or after `move_reference` a frozen second adapter.
+        """
+        with torch.no_grad():
+            if not self.moved_reference:
+                with self.model.disable_adapter():
+                    yield
+                return
+            self.model.set_adapter(REFERENCE)
+            try:
+                yield
+            finally:
+                self._back_to_policy()
+
+    def move_reference(self, state: dict[str, Tensor] | None = None) -> None:
+        """Make the present policy the reference (iterative GRPO), or a saved `state` of one."""
+        if not self.moved_reference:
+            self.model.add_adapter(REFERENCE, self.model.peft_config["default"])
+            self.moved_reference = True
+        state = state or get_peft_model_state_dict(self.model, adapter_name="default")
+        set_peft_model_state_dict(self.model, state, adapter_name=REFERENCE)
+        self._back_to_policy()
+
+    def reference_state(self) -> dict[str, Tensor] | None:
+        """The weights of a moved reference, to go into a checkpoint; None for the base."""
+        if not self.moved_reference:
+            return None
+        return get_peft_model_state_dict(self.model, adapter_name=REFERENCE)
+
+    def _back_to_policy(self) -> None:
+        self.model.set_adapter("default")
+        for name, weight in self.model.named_parameters():
+            if f".{REFERENCE}." in name:
+                weight.requires_grad_(False)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the adapter in PEFT's format."""
-        self.model.save_pretrained(str(folder))
+        self.model.save_pretrained(str(folder), selected_adapters=["default"])

@@ -73,7 +73,9 @@ def update(
             if not batch.pieces:
                 continue
             for piece in batch.pieces:
-                logprobs, entropy = policy.logprobs(piece.layout)
+                logprobs, entropy = policy.logprobs(
+                    piece.layout, entropy_gradient=bool(settings.entropy_bonus)
+                )
                 if epoch == 0:
                     tally.sampler_gap(piece, logprobs)
                 old = logprobs.detach() if piece.old_logprobs is None else piece.old_logprobs
@@ -90,11 +92,17 @@ def update(
                     kl=settings.kl,
                     max_tokens=max_tokens,
                     whole=batch.whole,
+                    dual_clip=settings.dual_clip,
+                    entropy=entropy,
+                    entropy_bonus=settings.entropy_bonus,
+                    sampler_logprobs=piece.sampler_logprobs,
+                    correction=settings.correction,
+                    correction_cap=settings.correction_cap,
                 )
                 out.loss.backward()
-                tally.add(out.loss, out.metrics, entropy, piece.mask)
+                tally.add(out.loss, out.metrics, entropy.detach(), piece.mask)
             norm = torch.nn.utils.clip_grad_norm_(policy.parameters, max_grad_norm)
-            if math.isfinite(float(norm)):
+            if math.isfinite(float(norm)):  # else the step is skipped, and counted
                 optimizer.step()
             tally.step(float(norm))
             optimizer.zero_grad(set_to_none=True)
