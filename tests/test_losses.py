@@ -127,3 +127,64 @@ def test_advantages_equal_the_formula():
 def test_what_makes_no_sense_is_refused(call):
     with pytest.raises(ValueError):
         call()
+
+
+def options(new, old, ref, advantages, mask, **more):
+    return policy_loss(
+        new, old, advantages, mask, loss="dapo", epsilon=LOW, epsilon_high=HIGH, **more
+    )
+
+
+@pytest.mark.parametrize("correction", ["none", "token", "sequence"])
+@pytest.mark.parametrize("dual_clip", [None, 1.5])
+def test_dual_clip_entropy_bonus_and_correction_equal_the_formula(dual_clip, correction):
+    new, old, ref, advantages, mask = make_batch(1)
+    sampled = old + 0.3 * torch.randn(old.shape, generator=torch.Generator().manual_seed(2))
+    ours, theirs = new.clone().requires_grad_(), new.clone().requires_grad_()
+    out = options(
+        ours, old, ref, advantages, mask, dual_clip=dual_clip, entropy=-ours, entropy_bonus=0.1,
+        sampler_logprobs=sampled, correction=correction, correction_cap=1.2,
+    )  # fmt: skip
+    total = 0.0
+    for i in range(new.shape[0]):
+        at = [t for t in range(new.shape[1]) if mask[i, t]]
+        whole = math.exp(sum(float(old[i, t] - sampled[i, t]) for t in at))
+        for t in at:
+            ratio, a = torch.exp(theirs[i, t] - old[i, t]), advantages[i]
+            term = torch.minimum(ratio * a, torch.clamp(ratio, 1 - LOW, 1 + HIGH) * a)
+            if dual_clip and a < 0:
+                term = torch.maximum(term, dual_clip * a)
+            one = math.exp(float(old[i, t] - sampled[i, t]))
+            weight = {"none": 1.0, "token": min(one, 1.2), "sequence": min(whole, 1.2)}[correction]
+            total = total - weight * term - 0.1 * -theirs[i, t]
+    expected = total / int(mask.sum())
+    assert out.loss.item() == pytest.approx(expected.item(), abs=1e-9)
+    out.loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-9, rtol=1e-9)
+    if dual_clip:
+        plain = options(new, old, ref, advantages, mask)
+        assert out.metrics["clipped"] > plain.metrics["clipped"]
+
+
+def test_options_that_make_no_sense_are_refused():
+    batch = make_batch()
+    with pytest.raises(ValueError, match="dual_clip"):
+        options(*batch, dual_clip=0.5)
+    with pytest.raises(ValueError, match="entropy"):
+        options(*batch, entropy_bonus=0.1)
+    with pytest.raises(ValueError, match="correction"):
+        options(*batch, correction="word", sampler_logprobs=batch[1])
+    with pytest.raises(ValueError, match="log-probs"):
+        options(*batch, correction="token")
+
+
+def test_leave_one_out_is_the_reward_less_the_mean_of_the_others():
+    rewards = torch.rand(4, 5, dtype=torch.float64)
+    ours = group_advantages(rewards, "none", "leave_one_out")
+    for p in range(4):
+        for i in range(5):
+            others = [rewards[p, j].item() for j in range(5) if j != i]
+            assert ours[p, i].item() == pytest.approx(rewards[p, i].item() - sum(others) / 4)
+    with pytest.raises(ValueError, match="baseline"):
+        group_advantages(rewards, "none", "median")

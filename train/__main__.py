@@ -12,9 +12,17 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("config", help="a TOML file, such as configs/quickstart/grpo.toml")
     parser.add_argument("--resume", action="store_true", help="continue the run in run.dir")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the plan and the memory needed"
+    )
     options, overrides = parser.parse_known_args(argv)
     config = load_config(TrainConfig, options.config, overrides)
 
+    if options.dry_run:
+        from train.plan import show_plan
+
+        show_plan(config)
+        return
     from train.grpo import GrpoRun  # heavy imports only once the configuration is known good
 
     GrpoRun(config, resume=options.resume).train()

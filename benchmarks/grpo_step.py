@@ -1,0 +1,108 @@
+"""`python benchmarks/grpo_step.py BASE [STEPS [SEEDS]]`: our GRPO beside TRL's, same work, one run.
+
+Same tiny base model (a folder, as `make demo` leaves one in runs/), problems, reward, group size,
+lengths, LoRA and optimiser. Prints seconds a step for sampling and training, steps a minute, and
+pass@1 on 200 held-out problems after the same number of steps, for each seed.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from peer_trl import grpo_trainer, save_adapter, timed
+
+from data import PromptTemplate, load_problems
+from eval.harness import Protocol, sample_problems
+from eval.result import summarize
+from rewards import Checker
+from sampling import load_sampler
+from train.config import TrainConfig, check_config
+from train.grpo import GrpoRun
+from train.metrics import read_metrics
+
+HELD_OUT = "synth:heldout,n=200,seed=0"
+
+
+def settings(base: str, folder: Path, steps: int, seed: int) -> TrainConfig:
+    """The work that both do."""
+    raw = {
+        "run": {"dir": str(folder), "steps": steps, "seed": seed, "save_every": steps},
+        "model": {"path": base},
+        "lora": {"rank": 32, "alpha": 64},
+        "data": {"train": "synth:train,n=4000"},
+        "sampler": {"backend": "torch", "max_tokens": 96},
+        "grpo": {"prompts": 16, "completions": 16, "loss": "dapo"},
+        "optimizer": {"lr": 5e-4},
+    }
+    return check_config(TrainConfig, raw, where="benchmark")
+
+
+def ours(config: TrainConfig) -> tuple[float, float, float, Path]:
+    """Seconds in all, and a step for sampling (rewards included) and training; the adapter."""
+    run = GrpoRun(config)
+    begun = time.perf_counter()
+    run.train()
+    seconds = time.perf_counter() - begun
+    lines = read_metrics(Path(config.run.dir))
+    sampling = sum(x["time/sample_s"] + x["time/reward_s"] for x in lines) / len(lines)
+    training = sum(x["time/train_s"] for x in lines) / len(lines)
+    checkpoint = Path(config.run.dir) / "checkpoints" / f"step_{config.run.steps:06d}"
+    return seconds, sampling, training, checkpoint
+
+
+def theirs(config: TrainConfig, template: PromptTemplate) -> tuple[float, float, float, Path]:
+    """The same for TRL."""
+    trainer = grpo_trainer(config, load_problems(config.data.train), template)
+    sampling = timed(trainer, "_generate_and_score_completions")
+    begun = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - begun
+    steps = config.run.steps
+    folder = save_adapter(trainer, Path(config.run.dir) / "adapter")
+    return seconds, sum(sampling) / steps, (seconds - sum(sampling)) / steps, folder
+
+
+def pass_at_1(base: str, adapter: Path | None) -> str:
+    """pass@1 with its interval, 8 samples a problem."""
+    sampler = load_sampler("torch", base, adapter=adapter)
+    problems = load_problems(HELD_OUT)
+    protocol = Protocol(n=8, temperature=1.0, max_tokens=96, seed=0)
+    with Checker() as checker:
+        samples = sample_problems(
+            sampler, problems, PromptTemplate(sampler.tokenizer), checker, protocol, quiet=True
+        )
+    found = summarize(
+        samples, [1], model=base, adapter=str(adapter), data=HELD_OUT, seed=0, temperature=1.0
+    )["pass_at_k"]["1"]
+    return f"{found['mean']:.3f} [{found['ci_low']:.3f}, {found['ci_high']:.3f}]"
+
+
+def main(base: str, steps: int, seeds: int) -> None:
+    from sampling.model import load_tokenizer
+
+    template = PromptTemplate(load_tokenizer(base))
+    print(f"base: pass@1 {pass_at_1(base, None)}; {steps} steps of 16 × 16 completions", flush=True)
+    for seed in range(seeds):
+        per_minute = []
+        for name in ("mathgrpo", "TRL"):
+            with tempfile.TemporaryDirectory() as folder:
+                config = settings(base, Path(folder) / "run", steps, seed)
+                seconds, sampling, training, adapter = (
+                    ours(config) if name == "mathgrpo" else theirs(config, template)
+                )
+                per_minute.append(60 * steps / seconds)
+                print(
+                    f"seed {seed}  {name:<9} {per_minute[-1]:6.1f} steps a minute, a step: "
+                    f"sampling {sampling:.2f} s, training {training:.2f} s; "
+                    f"pass@1 {pass_at_1(base, adapter)}",
+                    flush=True,
+                )
+        print(f"seed {seed}  mathgrpo is {per_minute[0] / per_minute[1]:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    numbers = [int(word) for word in sys.argv[2:]]
+    main(sys.argv[1], *[*numbers, *(60, 3)[len(numbers) :]])

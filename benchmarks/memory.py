@@ -1,0 +1,172 @@
+"""`python benchmarks/memory.py`: memory of the training pass by vocabulary, and prompt sharing.
+
+First: peak memory of one pass (forward and backward, 4,096 packed tokens, a 4-layer model of
+width 128 with LoRA) beyond what the process held before it, for vocabularies of 8k, 32k and 152k;
+ours, and TRL's GRPOTrainer where TRL is installed. Each is measured in a process of its own.
+Second: seconds of a pass with the prompt of a group computed once and computed N times.
+"""
+
+import ctypes
+import gc
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+VOCABULARIES = (8_192, 32_768, 151_936)
+GROUPS, N, PROMPT, COMPLETION = 4, 8, 192, 104  # 4 × (192 + 8 × 104) = 4,096 tokens
+
+
+def tiny_model(vocabulary: int, width: int = 128):
+    """A Qwen2-shaped model with random weights."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width,
+            num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=4096, tie_word_embeddings=True,
+        )
+    )  # fmt: skip
+
+
+def policy_on(model):
+    """A policy with our attention and a LoRA adapter."""
+    from sampling.packed import ATTENTION
+    from train.config import Lora
+    from train.policy import Policy, add_lora
+
+    model.set_attn_implementation(ATTENTION)
+    return Policy(add_lora(model, Lora(rank=16), 0), 1.0)
+
+
+def one_pass(policy, prompts: list[list[int]], completions: list[list[list[int]]]) -> None:
+    """Log-probs of the completions, and a gradient."""
+    from sampling.packed import PackedGroups
+
+    logprobs, _ = policy.logprobs(PackedGroups(prompts, completions))
+    logprobs.sum().backward()
+
+
+def random_ids(rows: int, length: int, vocabulary: int) -> list[list[int]]:
+    return torch.randint(0, vocabulary, (rows, length)).tolist()
+
+
+def ours(vocabulary: int):
+    """A pass of ours, ready to be run."""
+    policy = policy_on(tiny_model(vocabulary))
+    prompts = random_ids(GROUPS, PROMPT, vocabulary)
+    completions = [random_ids(N, COMPLETION, vocabulary) for _ in prompts]
+    return lambda: one_pass(policy, prompts, completions)
+
+
+def trl(vocabulary: int):
+    """A pass of TRL's on as many tokens: 16 rows of 152 + 104, each with a prompt of its own."""
+    import contextlib
+    import warnings
+
+    warnings.simplefilter("ignore")
+    with contextlib.redirect_stderr(None):
+        from datasets import Dataset
+        from peft import LoraConfig
+        from trl import GRPOConfig, GRPOTrainer
+
+    from train.tiny import tiny_tokenizer
+
+    folder = tempfile.mkdtemp()
+    trainer = GRPOTrainer(
+        model=tiny_model(vocabulary),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=GRPOConfig(
+            output_dir=folder, use_cpu=True, bf16=False, report_to=[], num_generations=8,
+            per_device_train_batch_size=16, gradient_checkpointing=False, disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": "1+1"}] * 16),
+        processing_class=tiny_tokenizer(),
+        peft_config=LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    rows, prompt = 16, 4_096 // 16 - COMPLETION
+    inputs = {
+        "prompt_ids": torch.tensor(random_ids(rows, prompt, vocabulary)),
+        "prompt_mask": torch.ones(rows, prompt, dtype=torch.long),
+        "completion_ids": torch.tensor(random_ids(rows, COMPLETION, vocabulary)),
+        "completion_mask": torch.ones(rows, COMPLETION, dtype=torch.long),
+        "advantages": torch.randn(rows),
+        "num_items_in_batch": torch.tensor(float(rows * COMPLETION)),
+    }
+    trainer.model.train()
+    return lambda: trainer._compute_loss(trainer.model, inputs).backward()
+
+
+def peak_of(run) -> float:
+    """MiB by which the peak of this process rises during `run`."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    run()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def measured(kind: str, vocabulary: int) -> float | None:
+    """The peak of one kind, in a process of its own; None if it cannot run."""
+    done = subprocess.run(
+        [sys.executable, __file__, kind, str(vocabulary)], capture_output=True, text=True
+    )
+    lines = done.stdout.split()
+    return float(lines[-1]) if done.returncode == 0 and lines else None
+
+
+def sharing() -> None:
+    """Seconds of a pass with and without the shared prompt, prompt = 4 × completion, N = 16."""
+    torch.manual_seed(0)
+    policy = policy_on(tiny_model(8_192, width=256))
+    for completion in (32, 64, 128):
+        prompts, completions = (
+            random_ids(1, 4 * completion, 8_192),
+            [random_ids(16, completion, 8_192)],
+        )
+        alone = prompts * 16, [[member] for member in completions[0]]
+        seconds = []
+        for work in ((prompts, completions), alone):
+            one_pass(policy, *work)
+            begun = time.perf_counter()
+            for _ in range(5):
+                one_pass(policy, *work)
+            seconds.append((time.perf_counter() - begun) / 5)
+        print(
+            f"prompt {4 * completion}, completion {completion}, N 16: shared {seconds[0]:.3f} s, "
+            f"not shared {seconds[1]:.3f} s, {seconds[1] / seconds[0]:.2f} times as fast"
+        )
+
+
+def main() -> None:
+    for kind in ("ours", "trl"):
+        peaks = [measured(kind, vocabulary) for vocabulary in VOCABULARIES]
+        if None in peaks:
+            print(f"{kind}: cannot run here (TRL: pip install 'mathgrpo[peers]')")
+            continue
+        listed = ", ".join(f"{v:,}: {p:,.0f} MiB" for v, p in zip(VOCABULARIES, peaks, strict=True))
+        print(
+            f"{kind:<5} peak of a pass by vocabulary: {listed}; grows {peaks[-1] / peaks[0]:.2f} times"
+        )
+    sharing()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        torch.manual_seed(0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        print(peak_of({"ours": ours, "trl": trl}[sys.argv[1]](int(sys.argv[2]))))
+    else:
+        main()
