@@ -49,7 +49,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m train.demo --seed $(SEED)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -61,7 +61,15 @@ app: $(STAMP)
 	@$(BIN)/python -m app --port $(PORT)
 
 bench: $(STAMP)
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@test -d runs/base-seed0 || $(BIN)/python -m train.demo
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+		$(BACKEND) --editable ".[peers$(if $(EXTRAS),$(shell printf ',')$(EXTRAS))]"
+	$(BIN)/python benchmarks/checker.py
+	$(BIN)/python benchmarks/check_many.py
+	$(BIN)/python benchmarks/sampling.py runs/base-seed0
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/grpo_step.py runs/base-seed0
 
 clean:
 	rm -rf runs

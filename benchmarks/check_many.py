@@ -4,14 +4,18 @@ Prints seconds, the ratio, and the largest memory of this process while each goe
 file, synthetic problems are checked.
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
+
+
 import itertools
 import resource
-import sys
 import time
 from collections.abc import Iterator
 
-from checker import ENDINGS
-
+from benchmarks.checker import ENDINGS
 from data import load_problems
 from rewards import Checker
 

@@ -6,12 +6,15 @@ pass@1 on 200 held-out problems after the same number of steps, for each seed.
 """
 
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-from peer_trl import grpo_trainer, save_adapter, timed
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
 
+
+import tempfile
+import time
+
+from benchmarks.peer_trl import grpo_trainer, save_adapter, timed
 from data import PromptTemplate, load_problems
 from eval.harness import Protocol, sample_problems
 from eval.result import summarize

@@ -6,14 +6,18 @@ ours, and TRL's GRPOTrainer where TRL is installed. Each is measured in a proces
 Second: seconds of a pass with the prompt of a group computed once and computed N times.
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
+
+
 import ctypes
 import gc
 import resource
 import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
 
@@ -64,8 +68,8 @@ def ours(vocabulary: int):
     return lambda: one_pass(policy, prompts, completions)
 
 
-def trl(vocabulary: int):
-    """A pass of TRL's on as many tokens: 16 rows of 152 + 104, each with a prompt of its own."""
+def trl_trainer(vocabulary: int, rows: int):
+    """TRL's GRPOTrainer on a tiny model with LoRA."""
     import contextlib
     import warnings
 
@@ -77,20 +81,26 @@ def trl(vocabulary: int):
 
     from train.tiny import tiny_tokenizer
 
-    folder = tempfile.mkdtemp()
     trainer = GRPOTrainer(
         model=tiny_model(vocabulary),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
         args=GRPOConfig(
-            output_dir=folder, use_cpu=True, bf16=False, report_to=[], num_generations=8,
-            per_device_train_batch_size=16, gradient_checkpointing=False, disable_tqdm=True,
+            output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=False, report_to=[],
+            num_generations=8, per_device_train_batch_size=rows, gradient_checkpointing=False,
+            disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_list([{"prompt": "1+1"}] * 16),
+        train_dataset=Dataset.from_list([{"prompt": "1+1"}] * rows),
         processing_class=tiny_tokenizer(),
         peft_config=LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"),
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
+    return trainer
+
+
+def trl(vocabulary: int):
+    """A pass of TRL's on as many tokens: 16 rows of 152 + 104, each with a prompt of its own."""
     rows, prompt = 16, 4_096 // 16 - COMPLETION
+    trainer = trl_trainer(vocabulary, rows)
     inputs = {
         "prompt_ids": torch.tensor(random_ids(rows, prompt, vocabulary)),
         "prompt_mask": torch.ones(rows, prompt, dtype=torch.long),

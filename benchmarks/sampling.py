@@ -6,6 +6,11 @@ with the length of the prompt. vLLM is left out where it is not installed.
 """
 
 import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
+
+
 import time
 from collections.abc import Callable
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -17,16 +18,26 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory) -> Path:
-    """A tiny base model that gets some one-step problems right."""
-    folder = tmp_path_factory.mktemp("models") / "base"
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all workers of this test run share."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def base(shared_folder) -> Path:
+    """A tiny base model that gets some one-step problems right; made by the first to need it."""
+    folder = shared_folder / "base"
     settings = {
         "run": {"out": str(folder), "steps": 260},
         "model": {"scratch": "tiny"},
         "data": {"train": "synth:train,n=6000,levels=1,slip_rate=0.35", "batch": 32},
         "optimizer": {"lr": 3e-3, "matrix_lr": 6e-3, "schedule": "linear", "warmup_steps": 10},
     }
-    return run_sft(check_config(SftConfig, settings, where="test"))
+    with FileLock(shared_folder / "base.lock"):
+        if not folder.exists():
+            run_sft(check_config(SftConfig, settings, where="test"))
+    return folder
 
 
 def run_settings(folder: Path, base: Path, **sections) -> dict:
@@ -46,13 +57,15 @@ def run_settings(folder: Path, base: Path, **sections) -> dict:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, base) -> Path:
+def finished_run(shared_folder, base) -> Path:
     """A finished GRPO run of four steps with checkpoints and an evaluation."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
+    folder = shared_folder / "runs" / "small"
     settings = run_settings(
         folder, base, eval={"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
     )
-    GrpoRun(check_config(TrainConfig, settings, where="test")).train()
+    with FileLock(shared_folder / "run.lock"):
+        if not folder.exists():
+            GrpoRun(check_config(TrainConfig, settings, where="test")).train()
     return folder
 
 
