@@ -1,4 +1,4 @@
-"""`python -m app`: compare checkpoints in the browser, on this machine alone."""
+"""`python -m app`: compare checkpoints in the browser, on this machine alone unless told else."""
 
 import os
 import socket
@@ -6,32 +6,47 @@ from pathlib import Path
 
 from common.errors import OneLineParser, UserError, run_command
 
+LOCAL = "127.0.0.1"
+
 
 def main(argv: list[str]) -> None:
     parser = OneLineParser(prog="python -m app", description="Compare checkpoints in the browser.")
     parser.add_argument("--runs", default="runs", help="the folder with the runs")
     parser.add_argument("--data", default="synth:heldout,n=500", help="problems of the dice button")
     parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", default=LOCAL, help="another address needs --auth")
+    parser.add_argument("--auth", help="USER:PASSWORD that the page asks for")
     options = parser.parse_args(argv)
+    name, colon, password = (options.auth or "").partition(":")
+    if options.auth and not (name and colon and password):
+        raise UserError("--auth takes USER:PASSWORD")
+    if options.host not in (LOCAL, "localhost") and not options.auth:
+        raise UserError(
+            f"--host {options.host} shows the page to others: give --auth USER:PASSWORD"
+        )
     if not 1 <= options.port <= 65535:
         raise UserError("--port must lie between 1 and 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", options.port))
+            probe.bind((options.host, options.port))
         except OSError:
-            raise UserError(f"port {options.port} is taken; choose another with --port") from None
+            raise UserError(
+                f"{options.host}:{options.port} cannot be used; choose another --port"
+            ) from None
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-    from app.page import CSS, THEME, build_page
+    from app.page import CSS, KEYS, THEME, build_page
 
     page = build_page(Path(options.runs), options.data)
     page.launch(
-        server_name="127.0.0.1",
+        server_name=options.host,
         server_port=options.port,
         theme=THEME,
         css=CSS,
+        head=KEYS,
+        auth=(name, password) if options.auth else None,
         show_error=False,
         footer_links=[],
     )

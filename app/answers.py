@@ -4,6 +4,7 @@ import collections
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from app.runs import Choice
 from common.errors import UserError
@@ -26,14 +27,7 @@ class Answerer:
         self, question: str, choices: list[Choice], temperature: float, seed: int
     ) -> Iterator[list[Completion]]:
         """The answers as they grow; raises UserError for what cannot be asked."""
-        question = question.strip()
-        if not question:
-            raise UserError("type a problem first, or pick one")
-        if len(question) > MAX_QUESTION:
-            raise UserError(f"the problem is too long: at most {MAX_QUESTION} characters")
-        for choice in choices:
-            if choice.adapter and not Path(choice.adapter).is_dir():
-                raise UserError(f"{choice.label} is no longer there; reload the page")
+        question = _checked(question, choices)
         with self._lock:
             growing: list[Iterator[list[Completion]]] = []
             for choice in choices:
@@ -52,6 +46,24 @@ class Answerer:
                         going.remove(i)
                 yield list(latest)
 
+    def sample(
+        self, question: str, choices: list[Choice], n: int, seed: int
+    ) -> list[list[Completion]]:
+        """n completions by each choice, at temperature 1."""
+        question = _checked(question, choices)
+        groups = []
+        with self._lock:
+            for choice in choices:
+                sampler = self._sampler(choice.model)
+                prompt = PromptTemplate(sampler.tokenizer, choice.template).encode(question)
+                sampler.update_adapter(choice.adapter)
+                groups += sampler.sample([prompt], n, 1.0, choice.max_tokens, seed)
+        return groups
+
+    def tokenizers(self, choices: list[Choice]) -> list[Any]:
+        """The tokenizer of each choice."""
+        return [self._sampler(choice.model).tokenizer for choice in choices]
+
     def _sampler(self, model: str) -> TorchSampler:
         if model not in self._samplers:
             if len(self._samplers) >= MAX_BASES:
@@ -59,3 +71,16 @@ class Answerer:
             self._samplers[model] = TorchSampler(model)
         self._samplers.move_to_end(model)
         return self._samplers[model]
+
+
+def _checked(question: str, choices: list[Choice]) -> str:
+    """The question without spaces around it; UserError for what cannot be asked."""
+    question = question.strip()
+    if not question:
+        raise UserError("type a problem first, or pick one")
+    if len(question) > MAX_QUESTION:
+        raise UserError(f"the problem is too long: at most {MAX_QUESTION} characters")
+    for choice in choices:
+        if choice.adapter and not Path(choice.adapter).is_dir():
+            raise UserError(f"{choice.label} is no longer there; reload the page")
+    return question

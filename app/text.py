@@ -5,7 +5,13 @@ read as markup is escaped, so no tag, link or image ever comes of it.
 """
 
 import html
+import math
 import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sampling import Completion
 
 _FORMULA = re.compile(
     r"\$\$(?P<display>[^$]{1,2000})\$\$|\$(?P<inline>[^$\n]{1,1000})\$"
@@ -64,3 +70,44 @@ def badge(reward: int | None, extracted: str | None, reason: str) -> str:
         f'<span class="badge {kind}">{word}</span> '
         f'<span class="why">answer: <b>{answer[:200]}</b> ({html.escape(reason)})</span>'
     )
+
+
+def code(text: str) -> str:
+    """`text` as HTML that shows it literally."""
+    return html.escape(text)
+
+
+def votes(
+    answers: Sequence[str | None], kinds: Sequence[int | None], rewards: Sequence[int] | None
+) -> str:
+    """How many samples gave each answer, equal ones together, as an HTML table with bars."""
+    counted = Counter(kinds).most_common()
+    rows = []
+    for kind, count in counted:
+        first = kinds.index(kind)
+        answer = code(str(answers[first])[:80]) if kind is not None else "<i>no answer</i>"
+        mark = "" if rewards is None else " ✓" if rewards[first] else " ✗"
+        bar = "█" * max(1, round(20 * count / len(answers)))
+        rows.append(f"<tr><td>{answer}{mark}</td><td>{count}</td><td>{bar}</td></tr>")
+    rate = ""
+    if rewards is not None:
+        right = sum(rewards)
+        rate = f"<p><b>{right} of {len(rewards)} right ({right / len(rewards):.0%})</b></p>"
+    return f'{rate}<table class="votes">{"".join(rows)}</table>'
+
+
+def parting(completions: Sequence[Completion], tokenizers: Sequence[Any]) -> str:
+    """Where the first two completions first differ, with the probability of each one's token."""
+    if len(completions) < 2:
+        return ""
+    a, b = completions[:2]
+    pairs = zip(a.token_ids, b.token_ids, strict=False)
+    at = next((i for i, (x, y) in enumerate(pairs) if x != y), None)
+    if at is None:
+        same = len(a.token_ids) == len(b.token_ids)
+        return "Both wrote the same." if same else "One goes on where the other ends."
+    words = [
+        f"<code>{code(repr(t.decode([c.token_ids[at]])))}</code> ({math.exp(c.logprobs[at]):.0%})"
+        for c, t in zip((a, b), tokenizers, strict=False)
+    ]
+    return f"They part at token {at + 1}: left {words[0]}, right {words[1]}."

@@ -30,14 +30,21 @@ def main() -> None:
     mask = torch.arange(TOKENS)[None] < torch.randint(1, TOKENS + 1, (ROWS, 1), generator=draw)
     trainer = trl_trainer(vocabulary=768, rows=ROWS)
     trainer.epsilon_low, trainer.beta, trainer.max_completion_length = LOW, BETA, TOKENS
+    trainer.args.use_bias_correction_kl = False  # its KL times the ratio; ours is plain k3
     trainer.model.train()
-    print(f"clipped tokens: {int(((new - old).exp().clamp(1 - LOW, 1 + HIGH) != (new - old).exp())[mask].sum())} of {int(mask.sum())}")
+    print(
+        f"clipped tokens: {int(((new - old).exp().clamp(1 - LOW, 1 + HIGH) != (new - old).exp())[mask].sum())} of {int(mask.sum())}"
+    )
     for loss in LOSSES:
         trainer.loss_type = "grpo" if loss == "gspo" else loss
         trainer.importance_sampling_level = "sequence" if loss == "gspo" else "token"
         trainer.epsilon_high = 1 + HIGH if loss == "cispo" else HIGH  # TRL's is the bound itself
         theirs = new.clone().requires_grad_()
-        trainer._get_per_token_logps_and_entropies = lambda *_, x=theirs, **__: (x, torch.zeros_like(x), None)
+        trainer._get_per_token_logps_and_entropies = lambda *_, x=theirs, **__: (
+            x,
+            torch.zeros_like(x),
+            None,
+        )
         value = trainer._compute_loss(
             trainer.model,
             {

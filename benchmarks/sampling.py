@@ -21,6 +21,7 @@ from sampling import Sampler, load_sampler
 from sampling.sampler import has_vllm
 
 TOKENS = 64
+CONTEXT = 1024  # of the tiny model
 
 
 def generate(model, eos: int, prompts: list[list[int]], n: int, batch: int = 256) -> int:
@@ -70,7 +71,7 @@ def main(base: str) -> None:
     }
     engine = None
     if has_vllm():
-        engine = load_sampler("vllm", base, max_model_len=1024 + TOKENS + 1, enforce_eager=True)
+        engine = load_sampler("vllm", base, max_model_len=CONTEXT, enforce_eager=True)
         backends["vllm"] = lambda p, n: ours(engine, p, n)
     first = {name: rate(lambda run=run: run(prompts, 16)) for name, run in backends.items()}
     for name, found in first.items():
@@ -82,7 +83,7 @@ def main(base: str) -> None:
     for n in (4, 16, 64):
         found = {name: rate(lambda run=run, n=n: run(prompts, n)) for name, run in backends.items()}
         print(f"N = {n:<4}", ", ".join(f"{k} {v:,.0f}" for k, v in found.items()), flush=True)
-    for length in (32, 256, 1024 - TOKENS):
+    for length in (32, 256, CONTEXT - TOKENS):
         padded = [(prompt * 40)[:length] for prompt in prompts]
         found = {name: rate(lambda run=run, p=padded: run(p, 16)) for name, run in backends.items()}
         print(

@@ -1,35 +1,63 @@
-"""Two results on the same problems: is the difference real?"""
+"""Two results on the same problems: is the difference real, and what would it take to know?"""
 
 import dataclasses
+import math
 from typing import Any
 
+import numpy
 import pandas
+from scipy import stats
 
 from common.errors import UserError
 from eval.intervals import Estimate, difference_interval
 from eval.passk import pass_at_k
 from eval.result import right_counts
 
+FLIPS = 10_000  # random sign flips of the permutation test
+POWER = 0.8
+SAME = ("template", "shots", "temperature", "max_tokens")  # how both must have been asked
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """b − a in one number, with what is known about it."""
+
+    estimate: Estimate
+    p_value: float
+    test: str
+    needed: int | None  # problems in all that would show a difference of this size; None if none
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """b against a. `difference` of pass@k; problems more often right in b, and in a."""
+    """b against a. Problems right more often in b are `fixed`, those less often `broken`."""
 
     difference: dict[int, Estimate]
-    fixed: int
-    broken: int
+    details: dict[int, Difference]
+    fixed: list[str]
+    broken: list[str]
+    n_problems: int
 
     def lines(self) -> list[str]:
         """What to print."""
         out = []
-        for k, estimate in self.difference.items():
+        for k, found in self.details.items():
+            estimate = found.estimate
             apart = estimate.ci_low > 0 or estimate.ci_high < 0
             verdict = "the interval excludes 0" if apart else "the interval includes 0"
             out.append(
-                f"pass@{k}: {estimate.mean:+.3f} "
-                f"[{estimate.ci_low:+.3f}, {estimate.ci_high:+.3f}], {verdict}"
+                f"pass@{k}: {estimate.mean:+.3f} [{estimate.ci_low:+.3f}, {estimate.ci_high:+.3f}],"
+                f" {verdict}; p = {found.p_value:.2g} ({found.test})"
             )
-        out.append(f"right more often on {self.fixed} problems, less often on {self.broken}")
+            if not apart and found.needed and found.needed > self.n_problems:
+                out.append(
+                    f"  to tell a difference of {abs(estimate.mean):.3f} from none, about "
+                    f"{found.needed - self.n_problems} more problems would be needed "
+                    f"({POWER:.0%} power)"
+                )
+        out.append(
+            f"right more often on {len(self.fixed)} problems, less often on {len(self.broken)}"
+        )
         return out
 
 
@@ -38,9 +66,11 @@ def compare(
 ) -> Comparison:
     """Compare two results paired by problem, at every k both have.
 
-    Raises UserError when they are not about the same problems.
+    Raises UserError when they are about other problems or were asked in another way, and says in
+    what they differ.
     """
     (results_a, samples_a), (results_b, samples_b) = a, b
+    _check_comparable(results_a, results_b)
     keys = ["problem", "question", "gold"]
     problems_a, problems_b = (
         s[keys].drop_duplicates("problem").reset_index(drop=True) for s in (samples_a, samples_b)
@@ -54,11 +84,58 @@ def compare(
     n_a, n_b = results_a["n_samples"], results_b["n_samples"]
     shared = [int(k) for k in results_a["pass_at_k"] if k in results_b["pass_at_k"]]
     rate_a, rate_b = right_a / n_a, right_b / n_b
+    names = problems_a["problem"].astype(str).to_numpy()
+    details = {
+        k: difference(pass_at_k(n_a, right_a, k), pass_at_k(n_b, right_b, k)) for k in shared
+    }
     return Comparison(
-        difference={
-            k: difference_interval(pass_at_k(n_a, right_a, k), pass_at_k(n_b, right_b, k))
-            for k in shared
-        },
-        fixed=int((rate_b > rate_a).sum()),
-        broken=int((rate_b < rate_a).sum()),
+        difference={k: found.estimate for k, found in details.items()},
+        details=details,
+        fixed=names[rate_b > rate_a].tolist(),
+        broken=names[rate_b < rate_a].tolist(),
+        n_problems=len(names),
     )
+
+
+def _check_comparable(a: dict[str, Any], b: dict[str, Any]) -> None:
+    for key in SAME:
+        if key in a and key in b and a[key] != b[key]:
+            raise UserError(
+                f"the results were not asked in the same way: {key} was {a[key]!r} and {b[key]!r}"
+            )
+
+
+def difference(a: numpy.ndarray, b: numpy.ndarray) -> Difference:
+    """The paired difference of one value a problem; see `difference_interval` and `p_value`.
+
+    `needed` is the sample size of a paired t test at 5% with 80% power for the difference and
+    spread at hand: ((z₀.₉₇₅ + z₀.₈) s / d)².
+    """
+    estimate = difference_interval(a, b)
+    p, test = p_value(b - a)
+    needed = None
+    if estimate.mean:
+        z = stats.norm.ppf(0.975) + stats.norm.ppf(POWER)
+        needed = math.ceil((z * (b - a).std(ddof=1) / estimate.mean) ** 2)
+    return Difference(estimate, p, test, needed)
+
+
+def p_value(differences: numpy.ndarray) -> tuple[float, str]:
+    """The chance of a mean as far from 0, were a and b interchangeable; and the test's name.
+
+    Differences of −1, 0 and 1 only (one sample each): McNemar's exact test (1947). Else random
+    sign flips (Fisher 1935), the observed one counted in, so that the p value is never 0.
+    """
+    moved = differences[differences != 0]
+    if not moved.size:
+        return 1.0, "no problem differs"
+    if numpy.isin(moved, (-1.0, 1.0)).all():
+        up = int((moved > 0).sum())
+        return float(stats.binomtest(up, moved.size, 0.5).pvalue), "McNemar, exact"
+    draw = numpy.random.default_rng(0)
+    observed = abs(moved.sum())
+    extreme = 0
+    for _ in range(0, FLIPS, 1000):
+        signs = draw.choice((-1.0, 1.0), size=(1000, moved.size))
+        extreme += int((abs(signs @ moved) >= observed - 1e-12).sum())
+    return (extreme + 1) / (FLIPS + 1), "sign flips"

@@ -8,6 +8,7 @@ import pandas
 from common.errors import UserError
 from common.progress import progress_bar
 from data import Problem, PromptTemplate
+from eval.journal import Journal
 from rewards import Checker
 from sampling import Sampler
 
@@ -34,51 +35,65 @@ def sample_problems(
     protocol: Protocol,
     *,
     quiet: bool = False,
+    journal: Journal | None = None,
 ) -> pandas.DataFrame:
     """One row a completion, n rows a problem, in the order of the problems.
 
-    Columns: problem, level, question, gold, sample, completion, tokens, truncated, reward,
-    extracted, read_as, reason.
+    Columns: problem, level, source, question, gold, sample, completion, tokens, truncated, reward,
+    extracted, read_as, reason. A `journal` keeps what is done, and gives it back after a death.
     """
-    prompts = [template.encode(problem.question) for problem in problems]
-    rows: list[dict] = []
+    rows: list[dict] = list(journal.rows) if journal else []
+    done = len(rows) // protocol.n
     with progress_bar(quiet=quiet) as progress:
-        task = progress.add_task("evaluating", total=len(problems), note="")
-        for begin in range(0, len(problems), PROBLEMS_AT_ONCE):
-            part = slice(begin, begin + PROBLEMS_AT_ONCE)
-            groups = sampler.sample(
-                prompts[part],
-                protocol.n,
-                protocol.temperature,
-                protocol.max_tokens,
-                protocol.seed,
-                top_p=protocol.top_p,
-                top_k=protocol.top_k,
-            )
-            pairs = [
-                (problem, c) for problem, g in zip(problems[part], groups, strict=True) for c in g
-            ]
-            verdicts = checker.check_many((c.text, problem.answer) for problem, c in pairs)
-            for index, ((problem, c), verdict) in enumerate(zip(pairs, verdicts, strict=True)):
-                rows.append(
-                    {
-                        "problem": problem.id,
-                        "level": problem.level,
-                        "question": problem.question,
-                        "gold": problem.answer,
-                        "sample": index % protocol.n,
-                        "completion": c.text,
-                        "tokens": len(c.token_ids),
-                        "truncated": c.finish_reason == "length",
-                        "reward": verdict.reward,
-                        "extracted": verdict.extracted,
-                        "read_as": verdict.read_as,
-                        "reason": verdict.reason,
-                    }
-                )
+        task = progress.add_task("evaluating", total=len(problems), completed=done, note="")
+        while done < len(problems):
+            part = problems[done : done + PROBLEMS_AT_ONCE]
+            fresh = _sample_part(sampler, part, template, checker, protocol)
+            if journal:
+                journal.add(fresh)
+            rows += fresh
+            done += len(part)
             right = sum(row["reward"] for row in rows) / len(rows)
-            progress.update(task, advance=len(groups), note=f"right {right:.1%}")
+            progress.update(task, completed=done, note=f"right {right:.1%}")
     return pandas.DataFrame(rows)
+
+
+def _sample_part(
+    sampler: Sampler,
+    problems: Sequence[Problem],
+    template: PromptTemplate,
+    checker: Checker,
+    protocol: Protocol,
+) -> list[dict]:
+    groups = sampler.sample(
+        [template.encode(problem.question) for problem in problems],
+        protocol.n,
+        protocol.temperature,
+        protocol.max_tokens,
+        protocol.seed,
+        top_p=protocol.top_p,
+        top_k=protocol.top_k,
+    )
+    pairs = [(problem, c) for problem, g in zip(problems, groups, strict=True) for c in g]
+    verdicts = checker.check_many((c.text, problem.answer) for problem, c in pairs)
+    return [
+        {
+            "problem": problem.id,
+            "level": problem.level,
+            "source": problem.source,
+            "question": problem.question,
+            "gold": problem.answer,
+            "sample": index % protocol.n,
+            "completion": c.text,
+            "tokens": len(c.token_ids),
+            "truncated": c.finish_reason == "length",
+            "reward": verdict.reward,
+            "extracted": verdict.extracted,
+            "read_as": verdict.read_as,
+            "reason": verdict.reason,
+        }
+        for index, ((problem, c), verdict) in enumerate(zip(pairs, verdicts, strict=True))
+    ]
 
 
 def check_protocol(protocol: Protocol, ks: Sequence[int]) -> None:

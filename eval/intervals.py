@@ -21,21 +21,22 @@ class Estimate:
         return f"{self.mean:.3f} [{self.ci_low:.3f}, {self.ci_high:.3f}]"
 
 
-def mean_interval(values: ArrayLike) -> Estimate:
+def mean_interval(values: ArrayLike, *, exact: bool = False) -> Estimate:
     """The mean of one value in [0, 1] a problem, with a 95% interval.
 
-    Values that are all 0 or 1 (one sample a problem) get the exact interval of Clopper and
-    Pearson (1934); others Student's t interval on the problems' values, which holds whatever
-    the samples of one problem have in common (Miller, "Adding Error Bars to Evals", arXiv
-    2411.00640, section 2), cut to [0, 1]. Raises ValueError without values.
+    `exact`, for values that are 0 or 1 (one sample a problem), or all values alike: the interval
+    of Clopper and Pearson (1934). Others: Student's t interval on the problems' values, which
+    holds whatever the samples of one problem have in common (Miller, "Adding Error Bars to
+    Evals", arXiv 2411.00640, section 2), cut to [0, 1]. Raises ValueError without values.
     """
     x = numpy.asarray(values, dtype=float)
     if x.size == 0:
         raise ValueError("no values to average")
     mean = float(x.mean())
-    if numpy.isin(x, (0.0, 1.0)).all():
-        exact = stats.binomtest(int(x.sum()), x.size).proportion_ci(LEVEL, method="exact")
-        return Estimate(mean, float(exact.low), float(exact.high))
+    binary = bool(numpy.isin(x, (0.0, 1.0)).all())
+    if binary and (exact or mean in (0.0, 1.0)):
+        found = stats.binomtest(int(x.sum()), x.size).proportion_ci(LEVEL, method="exact")
+        return Estimate(mean, float(found.low), float(found.high))
     low, high = _t_interval(x)
     return Estimate(mean, max(0.0, low), min(1.0, high))
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from rich.table import Table
 from common.errors import UserError
 from common.files import whole_folder, write_text
 from eval.intervals import Estimate, mean_interval
-from eval.passk import pass_at_k
+from eval.passk import all_right_at_k, pass_at_k
+from eval.votes import majority_right
 
 
 def summarize(
@@ -27,10 +27,16 @@ def summarize(
     data: str,
     seed: int,
     temperature: float,
+    **asked: Any,
 ) -> dict[str, Any]:
-    """The content of results.json; samples have n rows for each problem."""
+    """The content of results.json; samples have n rows for each problem.
+
+    `asked` (template, shots, max_tokens, …) is kept with it: results are compared only where it
+    is the same.
+    """
     n = int(samples["sample"].max()) + 1
     right = right_counts(samples)
+    votes = sorted({k for k in ks if k > 1} | {n})
     return {
         "model": model,
         "adapter": adapter,
@@ -38,14 +44,37 @@ def summarize(
         "n_problems": len(right),
         "n_samples": n,
         "temperature": temperature,
-        "pass_at_k": {
-            str(k): dataclasses.asdict(mean_interval(pass_at_k(n, right, k))) for k in ks
-        },
-        "maj_at_k": {str(n): dataclasses.asdict(mean_interval(majority_right(samples)))},
+        **asked,
+        "intervals": "95% over problems: Clopper-Pearson where n = 1, else Student t",
+        "pass_at_k": {str(k): _estimate(pass_at_k(n, right, k), n) for k in ks},
+        "all_right_at_k": {str(k): _estimate(all_right_at_k(n, right, k), n) for k in ks},
+        "maj_at_k": {str(k): _estimate(majority_right(samples, k), 1) for k in votes},
         "truncated": float(samples["truncated"].mean()),
         "no_answer": float(samples["extracted"].isna().mean()),
         "mean_tokens": float(samples["tokens"].mean()),
+        "mean_tokens_right": _mean(samples["tokens"][samples["reward"] == 1]),
+        "mean_tokens_wrong": _mean(samples["tokens"][samples["reward"] == 0]),
+        "by_level": _by(samples, "level", n),
+        "by_source": _by(samples, "source", n),
         "seed": seed,
+    }
+
+
+def _estimate(values: numpy.ndarray, n: int) -> dict[str, float]:
+    return dataclasses.asdict(mean_interval(values, exact=n == 1))
+
+
+def _mean(values: pandas.Series) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _by(samples: pandas.DataFrame, column: str, n: int) -> dict[str, Any]:
+    """pass@1 for each value of a column, where the data has more than one."""
+    if column not in samples or samples[column].nunique() < 2:
+        return {}
+    return {
+        str(value): {"n_problems": len(part) // n, **_estimate(right_counts(part) / n, n)}
+        for value, part in samples.groupby(column, sort=True)
     }
 
 
@@ -54,25 +83,18 @@ def right_counts(samples: pandas.DataFrame) -> numpy.ndarray:
     return samples.groupby("problem", sort=False)["reward"].sum().to_numpy()
 
 
-def majority_right(samples: pandas.DataFrame) -> numpy.ndarray:
-    """For each problem 1.0 if the commonest answer is right; completions without one abstain."""
-    votes = []
-    for _, group in samples.groupby("problem", sort=False):
-        answers = group["read_as"].fillna(group["extracted"])
-        counted = Counter(answer for answer in answers if isinstance(answer, str))
-        if not counted:
-            votes.append(0.0)
-            continue
-        winner = counted.most_common(1)[0][0]
-        votes.append(float(group["reward"][answers == winner].iloc[0]))
-    return numpy.array(votes)
-
-
-def save_result(folder: str | Path, results: dict[str, Any], samples: pandas.DataFrame) -> None:
-    """Write results.json and samples.parquet, both or neither."""
+def save_result(
+    folder: str | Path,
+    results: dict[str, Any],
+    samples: pandas.DataFrame,
+    more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write results.json and samples.parquet, and what `more` writes, all or nothing."""
     with whole_folder(folder) as temporary:
         samples.to_parquet(temporary / "samples.parquet", index=False)
         write_text(temporary / "results.json", json.dumps(results, indent=2) + "\n")
+        if more:
+            more(temporary)
 
 
 def load_result(folder: str | Path) -> tuple[dict[str, Any], pandas.DataFrame]:
@@ -100,11 +122,17 @@ def print_results(columns: dict[str, dict[str, Any]]) -> None:
             str(Estimate(**r["pass_at_k"][k])) for r in columns.values() if k in r["pass_at_k"]
         ]
         table.add_row(f"pass@{k}", *cells)
-    table.add_row(
-        f"maj@{first['n_samples']}",
-        *(str(Estimate(**next(iter(r["maj_at_k"].values())))) for r in columns.values()),
-    )
+    for k in first["maj_at_k"]:
+        votes = [r["maj_at_k"].get(k) for r in columns.values()]
+        table.add_row(f"maj@{k}", *("–" if v is None else str(Estimate(**v)) for v in votes))
     for key, title in (("truncated", "truncated"), ("no_answer", "no answer")):
         table.add_row(title, *(f"{r[key]:.1%}" for r in columns.values()))
-    table.add_row("mean tokens", *(f"{r['mean_tokens']:.1f}" for r in columns.values()))
+    for key in ("mean_tokens", "mean_tokens_right", "mean_tokens_wrong"):
+        cells = [r.get(key) for r in columns.values()]
+        title = key.replace("_", " ")
+        table.add_row(title, *("–" if x is None else f"{x:.1f}" for x in cells))
+    for level in first.get("by_level", {}):
+        rows = [r.get("by_level", {}).get(level) for r in columns.values()]
+        cells = [f"{x['mean']:.3f} ({x['n_problems']})" if x else "–" for x in rows]
+        table.add_row(f"pass@1, level {level}", *cells)
     Console().print(table)

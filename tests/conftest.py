@@ -1,12 +1,15 @@
 """What the tests share: a tiny base model trained on the spot, and a real run on it."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from playwright.sync_api import sync_playwright
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -67,6 +70,20 @@ def finished_run(shared_folder, base) -> Path:
         if not folder.exists():
             GrpoRun(check_config(TrainConfig, settings, where="test")).train()
     return folder
+
+
+@contextlib.contextmanager
+def chromium():
+    """A real browser; skips the test where none is installed."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed here")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
 
 
 def command(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess:

@@ -11,23 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from app.runs import find_runs
 from app.text import badge, to_markdown
-from tests.conftest import ROOT
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.conftest import ROOT, chromium
 
 
 def serve(runs: Path):
@@ -62,8 +49,8 @@ def address(finished_run):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as one:
+        yield one
 
 
 @pytest.fixture
@@ -82,7 +69,6 @@ def page(browser, address):
     assert all(u.startswith((address, "data:", "blob:")) for u in asked), asked
 
 
-@needs_chromium
 def test_two_checkpoints_answer_side_by_side_with_verdicts(page):
     assert page.get_by_label("Left").input_value() == "small: base"
     assert page.get_by_label("Right").input_value() == "small: step 4"
@@ -97,20 +83,17 @@ def test_two_checkpoints_answer_side_by_side_with_verdicts(page):
         assert ("✓" in shown) == answer.strip().endswith("#### 17")
 
 
-@needs_chromium
 def test_a_picked_problem_brings_its_reference_answer(page):
     page.click("#dice")
     page.wait_for_function("document.querySelector('#question textarea').value.length > 20")
     assert page.input_value("#gold input, #gold textarea").isdigit()
 
 
-@needs_chromium
 def test_asking_nothing_says_so_in_words(page):
     page.click("#ask")
     page.get_by_text("type a problem first").wait_for(timeout=20_000)
 
 
-@needs_chromium
 def test_markup_in_a_question_is_never_run(page):
     page.fill("#question textarea", "<img src=x onerror=\"document.title='owned'\"> How many?")
     page.click("#ask")
@@ -118,7 +101,6 @@ def test_markup_in_a_question_is_never_run(page):
     assert page.title() != "owned"
 
 
-@needs_chromium
 def test_an_empty_folder_says_what_to_do(browser, tmp_path):
     process, address = serve(tmp_path)
     try:

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import math
+from fractions import Fraction
 
 import numpy
 import pytest
@@ -9,19 +11,28 @@ import pytest
 from common.errors import UserError
 from eval.compare import compare
 from eval.intervals import difference_interval, mean_interval
-from eval.passk import pass_at_k
+from eval.passk import all_right_at_k, pass_at_k
 from eval.result import load_result
 from tests.conftest import command
 
 
 def test_pass_at_k_equals_enumeration_over_all_subsets():
-    for n in range(1, 11):
+    for n in range(1, 13):
         for c in range(n + 1):
             samples = [1] * c + [0] * (n - c)
             for k in range(1, n + 1):
                 subsets = list(itertools.combinations(samples, k))
                 exact = sum(map(any, subsets)) / len(subsets)
                 assert pass_at_k(n, c, k) == pytest.approx(exact, abs=1e-12)
+                whole = sum(map(all, subsets)) / len(subsets)
+                assert all_right_at_k(n, c, k) == pytest.approx(whole, abs=1e-12)
+
+
+@pytest.mark.parametrize(("c", "k"), [(1, 1), (3, 5000), (137, 64), (5000, 10), (9999, 2)])
+def test_pass_at_k_stays_accurate_for_many_samples(c, k):
+    n = 10_000
+    exact = 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+    assert pass_at_k(n, c, k) == pytest.approx(float(exact), abs=1e-12)
 
 
 def test_pass_at_k_takes_arrays_of_counts():
@@ -36,24 +47,27 @@ def test_pass_at_k_refuses_what_makes_no_sense(n, c, k):
         pass_at_k(n, c, k)
 
 
-def test_intervals_of_pass_at_1_and_differences_cover_the_truth():
-    draw = numpy.random.default_rng(0)
-    rounds, problems, n = 1000, 100, 4
-    covered = paired = 0
+@pytest.mark.parametrize("problems", [50, 500])
+@pytest.mark.parametrize("n", [4, 16])
+def test_intervals_cover_the_truth(problems, n):
+    draw = numpy.random.default_rng(problems + n)
+    truth = {1: 0.5, 4: 1 - math.prod((0.5 + i) / (1 + i) for i in range(4))}  # of Beta(½, ½)
+    rounds, covered = 1500, {1: 0, 4: 0, "paired": 0}
     for _ in range(rounds):
         rates = draw.beta(0.5, 0.5, size=problems)
-        better = rates + (1 - rates) * 0.2
-        a, b = draw.binomial(n, rates) / n, draw.binomial(n, better) / n
-        estimate = mean_interval(a)
-        covered += estimate.ci_low <= 0.5 <= estimate.ci_high
-        difference = difference_interval(a, b)
-        paired += difference.ci_low <= 0.1 <= difference.ci_high
-    assert 0.93 <= covered / rounds <= 0.97
-    assert 0.93 <= paired / rounds <= 0.97
+        right = draw.binomial(n, rates)
+        for k, mean in truth.items():
+            estimate = mean_interval(pass_at_k(n, right, k))
+            covered[k] += estimate.ci_low <= mean <= estimate.ci_high
+        better = draw.binomial(n, rates + (1 - rates) * 0.2)
+        difference = difference_interval(right / n, better / n)
+        covered["paired"] += difference.ci_low <= 0.1 <= difference.ci_high
+    for kind, count in covered.items():
+        assert 0.925 <= count / rounds <= 0.975, kind  # 93 to 97%, give or take the simulation's
 
 
 def test_one_sample_each_gives_the_exact_interval():
-    estimate = mean_interval([1.0] * 8 + [0.0] * 2)
+    estimate = mean_interval([1.0] * 8 + [0.0] * 2, exact=True)
     assert (estimate.ci_low, estimate.ci_high) == pytest.approx((0.44390, 0.97479), abs=1e-5)
 
 

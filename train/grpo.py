@@ -32,7 +32,7 @@ from train.config import TrainConfig
 from train.curriculum import Curriculum
 from train.folder import open_folder, resume_command, warn
 from train.metrics import Metrics, MetricsLog, peak_memory_gib
-from train.opening import fitting, open_policy
+from train.opening import fitting, open_policy, overlap_warning
 from train.rollout import Rollout, collect, joined, rollout_metrics, save_rollout, show_completions
 from train.schedule import learning_rate
 from train.stop import polite_stop
@@ -64,6 +64,8 @@ class GrpoRun:
         self.done, self.bad_steps, self.best = 0, 0, Best()
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
+        elif overlap := overlap_warning(config, problems):
+            warn(self.folder, overlap)
         self.checker = Checker(strict=config.grpo.strict)
         self.sampler = self._open_sampler()
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from data import Problem, PromptTemplate
+from data import Problem, PromptTemplate, load_problems
+from eval.overlap import find_overlaps
 from sampling.model import load_adapter
 from train.config import TrainConfig
 from train.policy import Policy, add_lora
@@ -45,3 +46,17 @@ def open_policy(base: Any, checkpoint: Path | None, config: TrainConfig) -> Poli
         for layer in base.model.layers:
             layer.compile(dynamic=True)
     return Policy(model.eval(), config.sampler.temperature, autocast=config.model.autocast)
+
+
+def overlap_warning(config: TrainConfig, training: list[Problem]) -> str | None:
+    """What to say where held-out problems are nearly in the training file; None if none are."""
+    if config.eval.data is None:
+        return None
+    held_out = load_problems(config.eval.data, limit=config.eval.limit)
+    found = find_overlaps(training, held_out, threshold=0.95)
+    if not found:
+        return None
+    return (
+        f"{len(found)} of {len(held_out)} held-out problems are nearly in {config.data.train}, "
+        f"such as {found[0].problem.id}; see: python -m eval overlap TRAIN EVAL"
+    )
