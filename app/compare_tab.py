@@ -33,7 +33,13 @@ def compare_tab(page: gr.Blocks, runs: Path) -> None:
     head = gr.Markdown(elem_id="compare-head")
     plot = gr.Plot(label="pass@k", elem_id="compare-plot")
     kind = gr.Radio(list(KINDS), value="all", label="Problems", elem_id="compare-kind")
-    table = gr.Dataframe(interactive=False, wrap=True, elem_id="compare-table", label="Problems")
+    table = gr.Dataframe(
+        interactive=False,
+        wrap=True,
+        elem_id="compare-table",
+        label="Problems (click one for its samples)",
+        column_widths=["20%", "8%", "8%", "10%", "54%"],
+    )
     samples = gr.HTML(elem_id="compare-samples", elem_classes="samples")
 
     def refresh() -> list[Any]:

@@ -13,7 +13,8 @@ from train.metrics import Metrics, read_metrics
 
 REFRESH = 3.0  # seconds
 POINTS = 600  # of a curve at most
-SHOWN = 12  # completions of a step
+SHOWN = 8  # completions of a step,
+PER_PROBLEM = 2  # of each problem
 CURVES = {
     "reward": ("reward/mean",),
     "held-out pass@1": ("eval/pass@1",),
@@ -81,6 +82,9 @@ def curves(lines: dict[str, list[Metrics]]) -> Any:
             points = [(s, v) for s, v in points if v is not None]
             points = points[:: max(1, len(points) // POINTS)]
             axes.plot([s for s, _ in points], [v for _, v in points], label=name)
+        if not any(len(line.get_xdata()) for line in axes.lines):
+            axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
+            axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=10)
     if lines:
         figure.legend(list(lines), loc="outside lower center", ncols=3)
@@ -107,7 +111,8 @@ def step_html(folder: Path, step: int) -> str:
     except (OSError, ValueError):
         return f"<p>The completions of step {step} cannot be read.</p>"
     parts = []
-    for row in rows.head(SHOWN).itertuples():
+    few = rows.groupby("question", sort=False).head(PER_PROBLEM).head(SHOWN)
+    for row in few.itertuples():
         mark = "✓" if row.reward else "✗"
         parts.append(
             f"<p><b>{code(str(row.question))}</b> gold {code(str(row.gold))}<br>{mark} "

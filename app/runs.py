@@ -27,10 +27,13 @@ class RunSummary:
 
 
 def find_runs(runs: Path) -> list[RunSummary]:
-    """The runs directly under `runs`, newest first; folders that hold none are passed over."""
+    """The runs directly under `runs`, newest first; folders that hold none, and links
+    out of `runs`, are passed over."""
     if not runs.is_dir():
         return []
-    found = [run for folder in runs.iterdir() if (run := _read_run(folder))]
+    inside = runs.resolve()
+    folders = [f for f in runs.iterdir() if f.resolve().is_relative_to(inside)]
+    found = [run for folder in folders if (run := _read_run(folder))]
     return sorted(found, key=lambda run: run.folder.stat().st_mtime, reverse=True)
 
 

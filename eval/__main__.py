@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from common.errors import OneLineParser, UserError, run_command
-from common.files import whole_file
+from common.files import make_folder, whole_file
 from data import load_problems
 from data.load import set_name
 
@@ -46,8 +46,15 @@ def eval_command(argv: list[str]) -> None:
         ks = sorted({int(k) for k in options.k.split(",")})
     except ValueError:
         raise UserError(f"--k takes numbers such as 1,4,16, not '{options.k}'") from None
+    for k in ks:
+        if k < 1:
+            raise UserError(f"k must be at least 1, not {k}")
+        if k > options.n:
+            raise UserError(f"pass@{k} needs at least {k} samples a problem, but n is {options.n}")
+    sets = {source: load_problems(source, limit=options.limit) for source in options.data}
+    make_folder(Path(options.out).parent)
 
-    from eval.harness import Protocol, check_protocol
+    from eval.harness import Protocol  # heavy imports only once what was asked is known good
     from eval.many import Asked, evaluate_all
     from eval.result import print_results
 
@@ -57,11 +64,10 @@ def eval_command(argv: list[str]) -> None:
         max_tokens=options.max_tokens,
         seed=options.seed,
     )
-    check_protocol(protocol, ks)
     asked = Asked(
         model=options.model,
         adapters=[None if a == BASE else a for a in options.adapter] or [None],
-        sets={source: load_problems(source, limit=options.limit) for source in options.data},
+        sets=sets,
         protocol=protocol,
         ks=ks,
         template=options.template,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas
 
-from common.errors import UserError
 from common.progress import progress_bar
 from data import Problem, PromptTemplate
 from eval.journal import Journal
@@ -94,12 +93,3 @@ def _sample_part(
         }
         for index, ((problem, c), verdict) in enumerate(zip(pairs, verdicts, strict=True))
     ]
-
-
-def check_protocol(protocol: Protocol, ks: Sequence[int]) -> None:
-    """Raise UserError when pass@k cannot be estimated from n samples."""
-    for k in ks:
-        if k < 1:
-            raise UserError(f"k must be at least 1, not {k}")
-        if k > protocol.n:
-            raise UserError(f"pass@{k} needs at least {k} samples a problem, but n is {protocol.n}")

@@ -17,6 +17,7 @@ from eval.passk import pass_at_k
 from eval.result import right_counts
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.hashsalt"] = "mathgrpo"  # the same plot is the same file
 
 SHOWN = 200  # problems listed, with
 SAMPLES = 4  # completions each

@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from common.errors import UserError
 from common.files import write_text
+from sampling.lora import speed_up
 from sampling.packed import ATTENTION
 
 transformers_logging.disable_progress_bar()
@@ -135,7 +136,7 @@ def load_adapter(
         if isinstance(model, PeftModel):
             model.load_adapter(str(adapter), name, is_trainable=train)
             return model
-        return PeftModel.from_pretrained(model, adapter, name, is_trainable=train)
+        return speed_up(PeftModel.from_pretrained(model, adapter, name, is_trainable=train))
     except Exception as error:  # peft raises RuntimeError, ValueError, KeyError
         raise UserError(
             f"{adapter}: this adapter does not fit {name_of_base}; it was made for another base "

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import write_text
 from sampling.completion import Completion
 from tests.conftest import ROOT
-from tests.test_app import address, browser  # noqa: F401 - fixtures
+from tests.test_app import address, browser, serve  # noqa: F401 - fixtures
 from tests.test_train import config_of
 from train.config import to_toml
 
@@ -38,24 +38,25 @@ def tab(page, name):
 
 def test_compare_shows_the_difference_the_curves_and_the_problems(page):
     tab(page, "Compare")
-    page.wait_for_function("document.querySelector('#result-b input').value.includes('step')")
+    page.wait_for_function("document.querySelector('#result-b input')?.value.includes('step')")
     page.click("#compare-ask")
     page.wait_for_function("document.querySelector('#compare-head').innerText.includes('pass@1')")
     assert "B − A" in page.inner_text("#compare-head")
     page.wait_for_selector("#compare-plot img")
-    page.wait_for_function("document.querySelectorAll('#compare-table tbody tr').length > 5")
-    page.locator("#compare-table tbody tr td").nth(1).click()
+    page.locator("#compare-table").get_by_text("synth-heldout-", exact=False).nth(1).click()
     page.wait_for_function("document.querySelector('#compare-samples').innerText.includes('A:')")
     assert page.locator("#compare-samples pre").count() >= 2
 
 
-def test_a_run_shows_curves_that_grow_while_it_trains(page, address, finished_run, base):  # noqa: F811
-    folder = finished_run.parent / "growing"
+def test_a_run_shows_curves_that_grow_while_it_trains(browser, base, tmp_path):  # noqa: F811
+    folder = tmp_path / "runs" / "growing"
     run = {"steps": 400, "save_every": 400}
-    write_text(folder.parent / "growing.toml", to_toml(config_of(folder, base, run=run)))
+    write_text(tmp_path / "growing.toml", to_toml(config_of(folder, base, run=run)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "train", str(folder.parent / "growing.toml")], cwd=ROOT
+        [sys.executable, "-m", "train", str(tmp_path / "growing.toml")], cwd=ROOT
     )
+    app, address = serve(folder.parent)  # noqa: F811
+    page = browser.new_page()
     try:
         while not (folder / "metrics.jsonl").exists():
             assert process.poll() is None
@@ -72,8 +73,10 @@ def test_a_run_shows_curves_that_grow_while_it_trains(page, address, finished_ru
         assert "growing" in page.inner_text("#run-state")
         assert page.locator("#run-plot img").count() == 1
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        page.close()
+        for one in (process, app):
+            one.send_signal(signal.SIGKILL)
+            one.wait()
 
 
 def test_check_explains_a_verdict(page):

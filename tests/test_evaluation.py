@@ -16,6 +16,7 @@ from common.errors import UserError
 from data import PromptTemplate, synthesize
 from data.shots import SHOTS, examples
 from eval.compare import compare, difference, p_value
+from eval.intervals import difference_interval
 from eval.overlap import find_overlaps
 from eval.result import load_result
 from eval.votes import classes, majority_right
@@ -157,7 +158,7 @@ def test_power_says_how_many_problems_would_tell():
     tell = 0
     for _ in range(300):
         noise = 0.3 * draw.standard_normal(1766) + 0.02  # ((1.96 + 0.84) · 0.3 / 0.02)²
-        tell += difference(numpy.zeros(1766), noise).estimate.ci_low > 0
+        tell += difference_interval(numpy.zeros(1766), noise).ci_low > 0
     assert 0.7 < tell / 300 < 0.9
 
 

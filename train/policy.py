@@ -16,6 +16,7 @@ from peft import (
 from torch import Tensor
 
 from common.errors import UserError
+from sampling.lora import speed_up
 from sampling.packed import PackedGroups, hidden_states, output_weight
 from train.config import Lora
 from train.logprobs import token_logprobs
@@ -30,7 +31,7 @@ def add_lora(base: Any, settings: Lora, seed: int) -> PeftModel:
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         try:
-            return get_peft_model(
+            model = get_peft_model(
                 base,
                 LoraConfig(
                     r=settings.rank,
@@ -40,6 +41,7 @@ def add_lora(base: Any, settings: Lora, seed: int) -> PeftModel:
                     task_type="CAUSAL_LM",
                 ),
             )
+            return speed_up(model)
         except ValueError as error:
             raise UserError(f"lora: {error}") from error
 
