@@ -1,5 +1,6 @@
 """The smallest parts of a formula: numbers, names, brackets, roots, functions, matrices."""
 
+import abc
 from fractions import Fraction
 from typing import Any
 
@@ -33,7 +34,7 @@ MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 _PAIRS = {"\\lfloor": ("\\rfloor", "floor"), "\\lceil": ("\\rceil", "ceil"), "|": ("|", "abs")}
 
 
-class Atoms:
+class Atoms(abc.ABC):
     """Reads atoms from a list of tokens; what stands inside brackets is read by a subclass."""
 
     def __init__(self, tokens: list[str]):
@@ -41,20 +42,20 @@ class Atoms:
         self.in_abs = 0
         self.in_builder = False
 
-    def sum(self) -> Tree:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def statement(self) -> Tree: ...
 
-    def power(self) -> Tree:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def item(self) -> Tree: ...
 
-    def item(self) -> Tree:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def sum(self) -> Tree: ...
 
-    def statement(self) -> Tree:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def power(self) -> Tree: ...
 
-    def signed(self) -> Tree:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def signed(self) -> Tree: ...
 
     def token(self, ahead: int = 0) -> str | None:
         at = self.at + ahead

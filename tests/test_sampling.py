@@ -1,5 +1,7 @@
 """Both samplers write what the policy would write, with the policy's own log-probs."""
 
+import itertools
+
 import pytest
 import torch
 from peft import PeftModel
@@ -79,6 +81,33 @@ def test_torch_logprobs_are_the_policys(base, temperature):
     assert logprob_gap(policy, prompts, groups) > 0.01  # and a stale adapter
 
 
+def test_a_merged_adapter_would_be_noticed(base):
+    policy = make_policy(base, 1)
+    prompts = prompts_for(load_tokenizer(base))
+    merged = make_policy(base, 1).model.merge_and_unload()
+    for weight in merged.parameters():  # as a sampler does that keeps its weights in bfloat16
+        weight.data = weight.data.to(torch.bfloat16).to(torch.float32)
+    sampler = load_sampler("torch", merged, tokenizer=load_tokenizer(base))
+    groups = sampler.sample(prompts, 6, 1.0, 40, seed=3)
+    assert logprob_gap(policy, prompts, groups) > 1e-3
+
+
+def test_stop_strings_end_a_completion_and_stay_out_of_its_text(base):
+    sampler = load_sampler("torch", base)
+    prompts = prompts_for(sampler.tokenizer)
+    plain = sampler.sample(prompts, 4, 1.0, 40, seed=7)
+    stopped = sampler.sample(prompts, 4, 1.0, 40, seed=7, stop=["=", "zzz"])
+    pairs = zip(itertools.chain(*plain), itertools.chain(*stopped), strict=True)
+    for whole, cut in pairs:
+        assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
+        assert cut.text == whole.text.split("=")[0]
+        assert len(cut.logprobs) == len(cut.token_ids)
+        if "=" in whole.text:
+            assert cut.finish_reason == "stop"
+            assert "=" in sampler.tokenizer.decode(cut.token_ids)
+            assert "=" not in sampler.tokenizer.decode(cut.token_ids[:-1])
+
+
 def test_the_same_seed_gives_the_same_tokens_in_any_batch(base):
     sampler = load_sampler("torch", base)
     prompts = prompts_for(sampler.tokenizer)
@@ -153,7 +182,7 @@ def test_the_tokenizer_is_a_normal_one(base):
 def test_vllm_serves_the_adapter_at_hand_with_the_policys_logprobs(base, finished_run, tmp_path):
     policy = make_policy(base, 0)
     embedded = load_sampler("torch", policy.model, tokenizer=load_tokenizer(base))
-    prompts = prompts_for(embedded.tokenizer, 8)
+    prompts = prompts_for(embedded.tokenizer, 16)
     options = {"max_lora_rank": 8, "max_model_len": 256, "enforce_eager": True}
     with load_sampler("vllm", base, log=tmp_path / "vllm.log", **options) as sampler:
         for seed in (1, 2, 3):

@@ -24,6 +24,7 @@ from train.checkpoint import latest_checkpoint
 from train.config import Grpo, Lora, SftConfig, TrainConfig, check_config, load_config, to_toml
 from train.grpo import GrpoRun
 from train.logprobs import token_logprobs
+from train.losses import Normalizer, policy_loss
 from train.metrics import read_metrics
 from train.policy import Policy, add_lora
 from train.sft import run_sft
@@ -92,11 +93,17 @@ def test_training_raises_the_reward(base, tmp_path):
     assert compare(*results).difference[1].ci_low > 0
 
 
-def gradient(base, rollout, settings, tokens_per_pass):
+def shaken(base):
+    """A policy with an adapter that does something."""
     policy = Policy(add_lora(load_model(base), Lora(rank=8), 0).eval(), 1.0)
     for name, weight in policy.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.02, generator=torch.Generator().manual_seed(1))
+    return policy
+
+
+def gradient(base, rollout, settings, tokens_per_pass):
+    policy = shaken(base)
     optimizer = torch.optim.SGD(policy.parameters, lr=1.0)
     before = [p.detach().clone() for p in policy.parameters]
     stats = update(
@@ -123,6 +130,58 @@ def test_the_gradient_does_not_depend_on_how_a_step_is_cut(base, tmp_path, loss)
     for tokens in (40, 150, 600):
         cut, _ = gradient(base, rollout, settings, tokens)
         torch.testing.assert_close(cut, whole, atol=1e-5 * float(whole.abs().max()), rtol=1e-4)
+
+
+def plain_gradient(base, rollout, settings, size):
+    """The step's gradient with transformers' own attention, padded rows, `size` rows at a time."""
+    policy = shaken(base)
+    policy.model.set_attn_implementation("sdpa")
+    rows = [(g, i) for g in range(len(rollout.prompts)) for i in range(settings.completions)]
+    rows = [(g, i) for g, i in rows if rollout.signal[g]]
+    whole = Normalizer(
+        sequences=rollout.rewards.numel(),
+        tokens=sum(len(c.token_ids) for group in rollout.completions for c in group),
+    )
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+        texts = [(rollout.prompts[g], rollout.completions[g][i].token_ids) for g, i in part]
+        length = max(len(p) + len(c) for p, c in texts)
+        ids = torch.zeros(len(part), length, dtype=torch.long)
+        mask = torch.zeros(len(part), length - 1, dtype=torch.bool)
+        for row, (prompt, completion) in enumerate(texts):
+            ids[row, : len(prompt) + len(completion)] = torch.tensor(prompt + completion)
+            mask[row, len(prompt) - 1 : len(prompt) + len(completion) - 1] = True
+        attended = torch.arange(length)[None] < mask.sum(1, keepdim=True) + torch.tensor(
+            [[len(prompt)] for prompt, _ in texts]
+        )
+        logits = policy.model(input_ids=ids, attention_mask=attended.long()).logits[:, :-1]
+        logprobs = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        with torch.no_grad(), policy.model.disable_adapter():
+            logits = policy.model(input_ids=ids, attention_mask=attended.long()).logits[:, :-1]
+            reference = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        out = policy_loss(
+            logprobs,
+            logprobs.detach(),
+            torch.stack([rollout.advantages[g, i] for g, i in part]),
+            mask,
+            ref_logprobs=reference,
+            loss=settings.loss,
+            beta=settings.beta,
+            max_tokens=24,
+            whole=whole,
+        )
+        out.loss.backward()
+    return torch.cat([p.grad.flatten() for p in policy.parameters])
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "gspo"])
+def test_packing_and_sharing_the_prompt_change_no_gradient(base, tmp_path, loss):
+    rollout, _ = GrpoRun(config_of(tmp_path / "r", base)).sample(1)
+    settings = Grpo(prompts=8, completions=8, loss=loss, beta=0.01)
+    ours, _ = gradient(base, rollout, settings, 10**6)
+    for size in (1, 4, 64):
+        plain = plain_gradient(base, rollout, settings, size)
+        torch.testing.assert_close(ours, plain, atol=1e-5 * float(plain.abs().max()), rtol=1e-3)
 
 
 def test_groups_without_signal_are_counted_but_never_passed(base, tmp_path):
