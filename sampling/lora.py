@@ -15,16 +15,23 @@ from peft.tuners.lora import Linear
 from torch import Tensor
 
 
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: float
+) -> tuple[Tensor, Tensor]:
+    """x Wᵀ + b + s (x Aᵀ) Bᵀ, and x Aᵀ `[L, r]`."""
+    low = x @ a.T
+    out = F.linear(x, weight, bias)
+    return out.addmm_(low, b.T, alpha=s), low
+
+
 class _Lora(torch.autograd.Function):
-    """out = x Wᵀ + b + s (x Aᵀ) Bᵀ for a frozen W; gradients of x, A and B."""
+    """The product for a frozen W, with the gradients of x, A and B."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: float
     ) -> Tensor:
-        low = x @ a.T  # [L, r]
-        out = F.linear(x, weight, bias)
-        out.addmm_(low, b.T, alpha=s)
+        out, low = _product(x, weight, bias, a, b, s)
         ctx.save_for_backward(x, weight, a, b, low)
         ctx.s = s
         return out
@@ -46,13 +53,13 @@ def speed_up(model: Any) -> Any:
     """Let the LoRA layers of a PEFT model take the short way where they can; returns the model."""
     for layer in model.modules():
         if type(layer) is Linear and "forward" not in vars(layer):
-            layer.forward = types.MethodType(_forward, layer)
+            layer.forward = types.MethodType(_forward, layer)  # type: ignore[method-assign]
     return model
 
 
 def _forward(layer: Linear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    name = layer.active_adapters[0] if len(layer.active_adapters) == 1 else None
-    base = layer.base_layer
+    name: Any = layer.active_adapters[0] if len(layer.active_adapters) == 1 else None
+    base: Any = layer.base_layer
     short = (
         not args
         and not kwargs
@@ -68,14 +75,9 @@ def _forward(layer: Linear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     )
     if not short:
         return type(layer).forward(layer, x, *args, **kwargs)
-    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
-    flat = x.reshape(-1, x.shape[-1])
+    flat: Tensor = x.reshape(-1, x.shape[-1])
+    a: Any = layer.lora_A[name].weight
+    b: Any = layer.lora_B[name].weight
     inputs = (flat, base.weight, base.bias, a, b, float(layer.scaling[name]))
-    out = _Lora.apply(*inputs) if torch.is_grad_enabled() else _Lora.forward(_Nothing, *inputs)
+    out = _Lora.apply(*inputs) if torch.is_grad_enabled() else _product(*inputs)[0]
     return out.view(*x.shape[:-1], -1)
-
-
-class _Nothing:
-    """Stands for the context where no gradient is wanted."""
-
-    save_for_backward = staticmethod(lambda *_: None)

@@ -108,7 +108,15 @@ class Optimizer(Section):
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0.0)
     max_grad_norm: float = Field(1.0, gt=0.0)
-    tokens_per_pass: int = Field(16384, ge=1, description="bound on the tokens of one pass")
+    tokens_per_pass: int | None = Field(
+        None, ge=1, description="bound on the tokens of one pass; none: 16384 on a GPU, else 4096"
+    )
+
+    def pass_size(self) -> int:
+        """The bound on the tokens of one pass: what fits a GPU well, or the caches of a CPU."""
+        import torch  # not before a configuration is known good: it takes seconds
+
+        return self.tokens_per_pass or (16_384 if torch.cuda.is_available() else 4_096)
 
 
 class Evaluation(Section):

@@ -180,7 +180,7 @@ class GrpoRun:
             rollout,
             config.grpo,
             max_tokens=config.sampler.max_tokens,
-            tokens_per_pass=settings.tokens_per_pass,
+            tokens_per_pass=settings.pass_size(),
             max_grad_norm=settings.max_grad_norm,
             seed=step_seed(config.run.seed, step),
         )

@@ -39,7 +39,7 @@ class Memory:
 def estimate(config: TrainConfig, longest_prompt: int) -> Memory:
     """The memory of a run, from the shapes of its model alone; raises UserError without one.
 
-    Activations are counted for `tokens_per_pass` tokens: about BUFFERS tensors of the model's
+    Activations are counted for one pass: about BUFFERS tensors of the model's
     width a layer, one with gradient checkpointing. The cache holds keys and values of P prompts
     and their N completions.
     """
@@ -57,7 +57,7 @@ def estimate(config: TrainConfig, longest_prompt: int) -> Memory:
     frozen = sum(p.numel() for p in adapted.parameters()) - trained
     layers, width = shape.num_hidden_layers, shape.hidden_size
     kept = 1 if config.model.gradient_checkpointing else BUFFERS
-    tokens = config.optimizer.tokens_per_pass
+    tokens = config.optimizer.pass_size()
     heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
     head = getattr(shape, "head_dim", None) or width // shape.num_attention_heads
     grpo = config.grpo

@@ -49,7 +49,7 @@ def run_sft(config: SftConfig) -> Path:
                 schedule=settings.schedule,
                 warmup_steps=settings.warmup_steps,
             )
-            loss = _backward(model, next(batches), settings.tokens_per_pass)
+            loss = _backward(model, next(batches), settings.pass_size())
             norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
             for optimizer, peak in optimizers:
                 optimizer.param_groups[0]["lr"] = peak * share
