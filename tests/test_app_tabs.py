@@ -13,7 +13,7 @@ from app.text import parting, votes
 from common.errors import UserError
 from common.files import write_text
 from sampling.completion import Completion
-from tests.conftest import ROOT
+from tests.conftest import ROOT, command
 from tests.test_app import address, browser, serve  # noqa: F401 - fixtures
 from tests.test_train import config_of
 from train.config import to_toml
@@ -166,3 +166,18 @@ def test_votes_and_partings_are_escaped(base):
     texts = [Completion("", ids, [-0.1] * len(ids), "stop") for ids in (one, two)]
     assert "token 3" in parting(texts, [tokenizer] * 2)
     assert parting([texts[0]] * 2, [tokenizer] * 2) == "Both wrote the same."
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("--host", "0.0.0.0"), "give --auth"),
+        (("--auth", "nobody"), "USER:PASSWORD"),
+        (("--port", "0"), "between 1 and 65535"),
+    ],
+)
+def test_the_app_is_not_shown_to_others_without_a_password(words, answer):
+    done = command("app", *words)
+    assert done.returncode == 2
+    assert answer in done.stderr
+    assert done.stderr.count("\n") == 1

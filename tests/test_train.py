@@ -226,6 +226,27 @@ def test_the_reference_is_the_base_with_the_adapter_off(base):
     assert (policy.logprobs(layout)[0] - reference).abs().max() > 0.01
 
 
+def test_the_short_way_through_lora_layers_is_pefts(base):
+    from peft.tuners.lora import Linear
+
+    model = shaken(base).model
+    ids = torch.randint(5, 200, (2, 30))
+
+    def outcome():
+        model.zero_grad()
+        logits = model(input_ids=ids).logits
+        logits.square().mean().backward()
+        return logits.detach(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    model.set_attn_implementation("sdpa")
+    short = outcome()
+    layers = [layer for layer in model.modules() if type(layer) is Linear]
+    assert layers
+    for layer in layers:
+        del layer.forward  # PEFT's own
+    torch.testing.assert_close(short, outcome(), atol=1e-6, rtol=1e-4)
+
+
 def test_chunked_logprobs_and_entropy_equal_the_plain_ones(monkeypatch):
     monkeypatch.setattr("train.logprobs.CHUNK_ELEMENTS", 70)
     hidden = torch.randn(23, 6, requires_grad=True)
