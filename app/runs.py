@@ -40,7 +40,7 @@ def find_runs(runs: Path) -> list[RunSummary]:
 def _read_run(folder: Path) -> RunSummary | None:
     try:
         config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-        model = str(config["model"]["path"])
+        model = _base(str(config["model"]["path"]), folder)
         template = str(config["data"].get("template", "auto"))
         max_tokens = int(config["sampler"]["max_tokens"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -53,3 +53,9 @@ def _read_run(folder: Path) -> RunSummary | None:
             choices.append(Choice(label, model, str(checkpoint), template, max_tokens))
     data = config.get("eval", {}).get("data")
     return RunSummary(folder.name, folder, tuple(choices), data)
+
+
+def _base(model: str, run: Path) -> str:
+    """The base of a run: as it was named, or where the runs folder was moved, beside the run."""
+    beside = run.parent / Path(model).name
+    return str(beside) if not Path(model).is_dir() and beside.is_dir() else model

@@ -131,3 +131,12 @@ def test_runs_are_found_and_broken_ones_passed_over(finished_run, tmp_path):
         "good: step 2",
         "good: step 4",
     ]
+
+
+def test_a_base_that_was_moved_with_its_runs_is_found_beside_them(tmp_path):
+    from app.runs import _base
+
+    (tmp_path / "base-seed0").mkdir()
+    assert _base("runs/base-seed0", tmp_path / "quickstart") == str(tmp_path / "base-seed0")
+    assert _base(str(tmp_path / "base-seed0"), tmp_path / "x") == str(tmp_path / "base-seed0")
+    assert _base("Qwen/Qwen2.5-0.5B", tmp_path / "x") == "Qwen/Qwen2.5-0.5B"
