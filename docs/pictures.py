@@ -18,7 +18,10 @@ from eval.report import save_report
 from eval.result import load_result
 
 PORT = 7899
-QUESTION = "Sam has 9 trays of 4 marbles and 12 loose marbles. How many marbles does Sam have?"
+QUESTION = (  # of the held-out problems; training fixed it
+    "Zoe sells 4 marbles for 3 dollars each and 9 hats for 6 dollars each. "
+    "How many dollars does Zoe get?"
+)
 DOCS = Path(__file__).parent
 
 
@@ -55,7 +58,7 @@ def photograph_app(page: Page) -> None:
         "document.querySelector('input[aria-label=Right]')?.value.includes('step')"
     )
     page.fill("#question textarea", QUESTION)
-    page.fill("#gold input, #gold textarea", "48")
+    page.fill("#gold input, #gold textarea", "66")
     page.click("#ask")
     page.wait_for_selector("#right-verdict .badge", timeout=60_000)
     page.wait_for_timeout(1000)
