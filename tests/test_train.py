@@ -80,17 +80,17 @@ def test_training_raises_the_reward(base, tmp_path):
     config = config_of(
         tmp_path / "r",
         base,
-        run={"steps": 40},
+        run={"steps": 60},
         lora={"rank": 32, "alpha": 64},
         grpo={"prompts": 32, "beta": 0.0},
-        eval={"data": "synth:heldout,n=100,levels=1", "every": 40, "n": 8},
+        eval={"data": "synth:heldout,n=200,levels=1", "every": 60, "n": 16},
     )
     GrpoRun(config).train()
     results = [
         load_result(tmp_path / "r" / "eval" / "synth-heldout" / name)
-        for name in ("base", "step_000040")
+        for name in ("base", "step_000060")
     ]
-    assert compare(*results).difference[1].ci_low > 0
+    assert compare(*results).difference[1].ci_low > 0, compare(*results).lines()
 
 
 def shaken(base):
