@@ -49,7 +49,8 @@ def math(source: str) -> list[Pair]:
     """Solutions with their golds, and golds with the next five of their form."""
     problems = [p for p in load_problems(source) if p.solution]
     pairs: list[Pair] = [(p.solution or "", p.answer, True) for p in problems]
-    for _, group in itertools.groupby(sorted({p.answer for p in problems}, key=form), key=form):
+    answers = sorted({p.answer for p in problems}, key=lambda gold: (form(gold), gold))
+    for _, group in itertools.groupby(answers, key=form):
         golds = list(group)
         for i, gold in enumerate(golds):
             others = [o for o in golds[i + 1 : i + 6] if words_of(o) != words_of(gold)]
