@@ -31,6 +31,8 @@ export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export GRADIO_ANALYTICS_ENABLED := False
+# Without compiled files `import peft` takes three times as long, and every test of a command pays.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint app bench setup clean
 .DEFAULT_GOAL := demo

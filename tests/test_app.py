@@ -63,7 +63,7 @@ def page(browser, address):
     page.goto(address)
     page.wait_for_selector("#ask")
     page.get_by_label("Right").wait_for()
-    page.wait_for_function("document.querySelector('input[aria-label=Right]').value != ''")
+    page.wait_for_function("document.querySelector('input[aria-label=Right]')?.value != ''")
     yield page
     page.close()
     assert all(u.startswith((address, "data:", "blob:")) for u in asked), asked
@@ -85,7 +85,7 @@ def test_two_checkpoints_answer_side_by_side_with_verdicts(page):
 
 def test_a_picked_problem_brings_its_reference_answer(page):
     page.click("#dice")
-    page.wait_for_function("document.querySelector('#question textarea').value.length > 20")
+    page.wait_for_function("document.querySelector('#question textarea')?.value?.length > 20")
     assert page.input_value("#gold input, #gold textarea").isdigit()
 
 

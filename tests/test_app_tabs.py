@@ -40,11 +40,11 @@ def test_compare_shows_the_difference_the_curves_and_the_problems(page):
     tab(page, "Compare")
     page.wait_for_function("document.querySelector('#result-b input')?.value.includes('step')")
     page.click("#compare-ask")
-    page.wait_for_function("document.querySelector('#compare-head').innerText.includes('pass@1')")
+    page.wait_for_function("document.querySelector('#compare-head')?.innerText?.includes('pass@1')")
     assert "B − A" in page.inner_text("#compare-head")
     page.wait_for_selector("#compare-plot img")
     page.locator("#compare-table").get_by_text("synth-heldout-", exact=False).nth(1).click()
-    page.wait_for_function("document.querySelector('#compare-samples').innerText.includes('A:')")
+    page.wait_for_function("document.querySelector('#compare-samples')?.innerText?.includes('A:')")
     assert page.locator("#compare-samples pre").count() >= 2
 
 
@@ -67,7 +67,7 @@ def test_a_run_shows_curves_that_grow_while_it_trains(browser, base, tmp_path): 
         for _ in range(2):
             more = steps[-1] if steps else 0
             page.wait_for_function(
-                f"Number(document.querySelector('#run-state').innerText.split('step ')[1]) > {more}"
+                f"Number(document.querySelector('#run-state')?.innerText.split('step ')[1]) > {more}"
             )
             steps.append(int(page.inner_text("#run-state").split("step ")[1]))
         assert "growing" in page.inner_text("#run-state")
@@ -90,7 +90,7 @@ def test_check_explains_a_verdict(page):
 
 
 def test_samples_show_votes_and_the_pass_rate(page):
-    page.wait_for_function("document.querySelector('input[aria-label=Right]').value != ''")
+    page.wait_for_function("document.querySelector('input[aria-label=Right]')?.value != ''")
     page.fill("#question textarea", "Tom has 12 apples and finds 5 more. How many apples?")
     page.fill("#gold input, #gold textarea", "17")
     page.click("#many")
@@ -101,11 +101,11 @@ def test_samples_show_votes_and_the_pass_rate(page):
 def test_an_address_brings_a_view_back(page, address):  # noqa: F811
     view = {"question": "What is 2+3?", "gold": "5", "right": "small: step 2", "seed": "7"}
     page.goto(f"{address}/?{urllib.parse.urlencode(view)}")
-    page.wait_for_function("document.querySelector('#question textarea').value == 'What is 2+3?'")
+    page.wait_for_function("document.querySelector('#question textarea')?.value == 'What is 2+3?'")
     assert page.get_by_label("Right").input_value() == "small: step 2"
     page.click("#ask")
     page.wait_for_selector("#left-verdict .badge")
-    page.wait_for_function("document.querySelector('#part').innerText.length > 5")
+    page.wait_for_function("document.querySelector('#part')?.innerText.length > 5")
     assert "question=What+is" in page.url
 
 
