@@ -16,6 +16,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", default=LOCAL, help="another address needs --auth")
     parser.add_argument("--auth", help="USER:PASSWORD that the page asks for")
+    parser.add_argument(
+        "--servers",
+        nargs="*",
+        default=[],
+        metavar="URL",
+        help="vLLM servers to write samples",
+    )
     options = parser.parse_args(argv)
     name, colon, password = (options.auth or "").partition(":")
     if options.auth and not (name and colon and password):
@@ -37,17 +44,19 @@ def main(argv: list[str]) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-    from app.page import CSS, KEYS, THEME, build_page
+    from app.page import CSS, HEAD, THEME, build_page
 
-    page = build_page(Path(options.runs), options.data)
+    page = build_page(Path(options.runs), options.data, options.servers)
     page.launch(
         server_name=options.host,
         server_port=options.port,
         theme=THEME,
         css=CSS,
-        head=KEYS,
+        head=HEAD,
         auth=(name, password) if options.auth else None,
         show_error=False,
+        max_file_size="1kb",  # nothing here takes files
+        enable_monitoring=False,
         footer_links=[],
     )
 

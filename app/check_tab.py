@@ -24,12 +24,14 @@ def check_tab() -> None:
     gold = gr.Textbox(label="Gold", max_length=2_000, elem_id="check-gold")
     ask = gr.Button("Check", variant="primary", elem_id="check-ask")
     steps = gr.HTML(elem_id="check-steps")
-    gr.on([ask.click, gold.submit], explain, [completion, gold], steps, api_name="check")
+    gr.on([ask.click, gold.submit], explain, [completion, gold], steps, api_visibility="private")
     gr.Examples(EXAMPLES, [completion, gold], label="Examples")
 
 
 def explain(completion: str, gold: str) -> str:
     """The verdict on a completion, step by step, as HTML."""
+    if not completion.strip():
+        return "<p>Paste a completion and its gold first.</p>"
     if not gold.strip():
         return badge(None, None, "")
     verdict = check(completion, gold)

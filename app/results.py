@@ -1,15 +1,17 @@
 """The evaluation results under a runs folder, and two of them side by side."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas
 
+from app.runs import within
 from common.errors import UserError
 from eval.result import load_result
 
+NEEDED = ("problem", "question", "gold", "completion", "truncated", "reward", "reason")
+FILES = ("results.json", "samples.parquet")
 KINDS = ("all", "fixed", "broken", "both right", "both wrong", "truncated")
 
 
@@ -25,9 +27,9 @@ def find_results(runs: Path) -> list[Found]:
     """Every `RUN/eval/SET/CHECKPOINT` with a result, those of the newest run first."""
     if not runs.is_dir():
         return []
-    inside = runs.resolve()
-    files = [f for f in runs.glob("*/eval/*/*/results.json") if f.resolve().is_relative_to(inside)]
-    folders = sorted((f.parent for f in files), key=lambda f: f.parents[2].name)
+    folders = [f.parent for f in runs.glob("*/eval/*/*/results.json")]
+    folders = [f for f in folders if all(within(f / name, runs) for name in FILES)]
+    folders.sort(key=lambda f: (f.parents[2].name, f.parent.name, f.name))
     folders.sort(key=lambda f: f.parents[2].stat().st_mtime, reverse=True)
     return [Found(f"{f.parents[2].name}: {f.parent.name}, {f.name}", f) for f in folders]
 
@@ -36,8 +38,22 @@ def chosen(runs: Path, label: str | None) -> tuple[dict[str, Any], pandas.DataFr
     """The result of a label; raises UserError for a label that is not there."""
     for found in find_results(runs):
         if found.label == label:
-            return load_result(found.folder)
+            try:
+                return _whole(load_result(found.folder))
+            except UserError as error:
+                raise UserError(f"{label}: this evaluation result cannot be read") from error
     raise UserError("choose two evaluation results first")
+
+
+def _whole(
+    result: tuple[dict[str, Any], pandas.DataFrame],
+) -> tuple[dict[str, Any], pandas.DataFrame]:
+    """The result, if all is there that the page shows of it; else a UserError."""
+    results, samples = result
+    keys = isinstance(results, dict) and {"data", "n_samples", "pass_at_k"} <= results.keys()
+    if not keys or not set(NEEDED) <= set(samples.columns):
+        raise UserError("something is missing")
+    return result
 
 
 def problem_table(a: pandas.DataFrame, b: pandas.DataFrame, kind: str) -> pandas.DataFrame:
@@ -59,9 +75,3 @@ def problem_table(a: pandas.DataFrame, b: pandas.DataFrame, kind: str) -> pandas
     table = table[keep].copy()
     table["question"] = table["question"].str.slice(0, 160)
     return table.reset_index().round({"A": 3, "B": 3})
-
-
-def headline(results: dict[str, Any]) -> str:
-    """What a result is about, on one line."""
-    asked = {k: results[k] for k in ("data", "n_problems", "n_samples", "temperature")}
-    return json.dumps(asked)

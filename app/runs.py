@@ -4,6 +4,8 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
@@ -14,6 +16,10 @@ class Choice:
     adapter: str | None
     template: str = "auto"
     max_tokens: int = 256
+
+    def base(self) -> "Choice":
+        """The same without its adapter."""
+        return dataclasses.replace(self, adapter=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,15 +32,24 @@ class RunSummary:
     eval_data: str | None
 
 
+def within(path: Path, folder: Path) -> bool:
+    """Whether `path` exists and, all links followed, lies in `folder`."""
+    return path.exists() and path.resolve().is_relative_to(folder.resolve())
+
+
 def find_runs(runs: Path) -> list[RunSummary]:
     """The runs directly under `runs`, newest first; folders that hold none, and links
     out of `runs`, are passed over."""
     if not runs.is_dir():
         return []
-    inside = runs.resolve()
-    folders = [f for f in runs.iterdir() if f.resolve().is_relative_to(inside)]
-    found = [run for folder in folders if (run := _read_run(folder))]
-    return sorted(found, key=lambda run: run.folder.stat().st_mtime, reverse=True)
+    folders = [f for f in runs.iterdir() if f.is_dir() and within(f / "config.toml", runs)]
+    folders.sort(key=lambda f: f.stat().st_mtime, reverse=True)
+    return [run for f in folders if within(f, runs) and (run := _read_run(f))]
+
+
+def find_choices(runs: Path) -> dict[str, Choice]:
+    """Everything that can be asked, by label, those of the newest run first."""
+    return {choice.label: choice for run in find_runs(runs) for choice in run.choices}
 
 
 def _read_run(folder: Path) -> RunSummary | None:
@@ -47,9 +62,9 @@ def _read_run(folder: Path) -> RunSummary | None:
         return None
     choices = [Choice(f"{folder.name}: base", model, None, template, max_tokens)]
     for checkpoint in sorted((folder / "checkpoints").glob("step_*")):
-        if (checkpoint / "adapter_model.safetensors").is_file():
-            step = int(checkpoint.name.removeprefix("step_"))
-            label = f"{folder.name}: step {step}"
+        step = checkpoint.name.removeprefix("step_")
+        if step.isdigit() and all(within(checkpoint / name, folder) for name in ADAPTER):
+            label = f"{folder.name}: step {int(step)}"
             choices.append(Choice(label, model, str(checkpoint), template, max_tokens))
     data = config.get("eval", {}).get("data")
     return RunSummary(folder.name, folder, tuple(choices), data)

@@ -5,13 +5,9 @@ read as markup is escaped, so no tag, link or image ever comes of it.
 """
 
 import html
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-from sampling import Completion
 
 _FORMULA = re.compile(
     r"\$\$(?P<display>[^$]{1,2000})\$\$|\$(?P<inline>[^$\n]{1,1000})\$"
@@ -29,20 +25,31 @@ DELIMITERS: list[dict[str, str | bool]] = [
 ]
 
 
-def to_markdown(text: str) -> str:
-    """`text` as Markdown that shows its formulas rendered and all else literally."""
+def to_markdown(text: str, mark: tuple[int, int] = (0, 0)) -> str:
+    """`text` as Markdown that shows its formulas rendered and all else literally.
+
+    The characters `mark[0]` up to `mark[1]` are marked, unless they stand in a formula.
+    """
     parts: list[str] = []
     end = 0
+
+    def plain(begin: int, stop: int) -> str:
+        low, high = max(begin, mark[0]), min(stop, mark[1])
+        if low >= high:
+            return _plain(text[begin:stop])
+        marked = _plain(text[low:high])
+        return f"{_plain(text[begin:low])}<mark>{marked}</mark>{_plain(text[high:stop])}"
+
     for found in _FORMULA.finditer(text):
-        parts.append(_plain(text[end : found.start()]))
+        parts.append(plain(end, found.start()))
         formula = next(group for group in found.groups() if group is not None).strip()
         if _REACHING.search(formula) or not formula:
             parts.append(_plain(found.group()))
         else:
-            mark = "$$" if found["display"] or found["square"] else "$"
-            parts.append(f"{mark}{_formula(formula)}{mark}")
+            sign = "$$" if found["display"] or found["square"] else "$"
+            parts.append(f"{sign}{_formula(formula)}{sign}")
         end = found.end()
-    parts.append(_plain(text[end:]))
+    parts.append(plain(end, len(text)))
     return "".join(parts)
 
 
@@ -94,20 +101,3 @@ def votes(
         right = sum(rewards)
         rate = f"<p><b>{right} of {len(rewards)} right ({right / len(rewards):.0%})</b></p>"
     return f'{rate}<table class="votes">{"".join(rows)}</table>'
-
-
-def parting(completions: Sequence[Completion], tokenizers: Sequence[Any]) -> str:
-    """Where the first two completions first differ, with the probability of each one's token."""
-    if len(completions) < 2:
-        return ""
-    a, b = completions[:2]
-    pairs = zip(a.token_ids, b.token_ids, strict=False)
-    at = next((i for i, (x, y) in enumerate(pairs) if x != y), None)
-    if at is None:
-        same = len(a.token_ids) == len(b.token_ids)
-        return "Both wrote the same." if same else "One goes on where the other ends."
-    words = [
-        f"<code>{code(repr(t.decode([c.token_ids[at]])))}</code> ({math.exp(c.logprobs[at]):.0%})"
-        for c, t in zip((a, b), tokenizers, strict=False)
-    ]
-    return f"They part at token {at + 1}: left {words[0]}, right {words[1]}."

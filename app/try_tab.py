@@ -1,63 +1,165 @@
 """Try it: checkpoints answer one problem side by side, streamed, each with its verdict."""
 
 import functools
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.answers import Answerer
-from app.runs import Choice, find_runs
-from app.text import DELIMITERS, badge, parting, to_markdown, votes
+from app.address import number, remember
+from app.answers import MAX_QUESTION, Answer, Answerer
+from app.problems import ANY, ProblemBook
+from app.runs import Choice, find_choices, find_runs
+from app.shown import show_colours, show_parting, tally_html, verdict_html
+from app.text import DELIMITERS, to_markdown
 from app.words import in_words
 from common.errors import UserError
-from data import Problem, load_problems
-from eval.votes import classes
-from rewards import check
-from sampling import Completion
 
 SIDES = ("left", "right", "third", "fourth")
+VIEW = ("question", "gold", *SIDES, "temperature", "seed")
+MAX_GOLD = 500  # characters
 MAX_SAMPLES = 64
+MAX_SEED = 2**31 - 1
 NO_RUNS = """### No runs here yet
 
 Make one with `make demo`, or train with `python -m train CONFIG.toml`, then reload this page.
 Runs are looked for in `{runs}`."""
-# A view can be shared: what is asked goes into the address, and comes back from it.
-TO_ADDRESS = """(question, gold, left, right, third, fourth, temperature, seed) => {
-  const view = {question, gold, left, right, third, fourth, temperature, seed};
-  const query = new URLSearchParams();
-  for (const [key, value] of Object.entries(view)) if (value) query.set(key, value);
-  window.history.replaceState(null, '', '?' + query);
-}"""
+NO_CHECKPOINTS = """### {run} has no checkpoint yet
+
+One is written every `run.save_every` steps. If the run stopped, go on with it:
+
+    python -m train {folder}/config.toml --resume
+
+Until then only its base can be asked."""
 
 
-def try_tab(page: gr.Blocks, runs: Path, data: str) -> None:
+def try_tab(page: gr.Blocks, runs: Path, book: ProblemBook, answerer: Answerer) -> None:
     """The fields, buttons and columns, and what they do."""
-    answerer = Answerer()
-    problems = functools.cache(lambda: load_problems(data, limit=2000))
-    empty = gr.Markdown(visible=False)
+    note = gr.Markdown(visible=False, elem_id="try-note")
     with gr.Row():
         boxes = [gr.Dropdown(label=side.title(), interactive=True) for side in SIDES[:2]]
     with gr.Accordion("More checkpoints", open=False), gr.Row():
         boxes += [gr.Dropdown(label=side.title(), interactive=True) for side in SIDES[2:]]
-    question = gr.Textbox(label="Problem", lines=3, max_length=4000, elem_id="question")
-    gold = gr.Textbox(label="Reference answer (optional)", max_length=500, elem_id="gold")
+    question = gr.Textbox(label="Problem", lines=3, max_length=MAX_QUESTION, elem_id="question")
+    gold = gr.Textbox(label="Reference answer (optional)", max_length=MAX_GOLD, elem_id="gold")
     with gr.Row():
-        dice = gr.Button("Pick a problem", elem_id="dice")
         ask = gr.Button("Answer", variant="primary", elem_id="ask")
         many = gr.Button("Sample", elem_id="many")
         stop = gr.Button("Stop", elem_id="stop")
+    with gr.Row(elem_id="picking"):
+        source = gr.Dropdown(label="Problems", interactive=True, elem_id="source", scale=3)
+        level = gr.Dropdown([ANY], value=ANY, label="Level", elem_id="level", scale=1)
+        previous = gr.Button("◀ Previous", elem_id="previous", scale=1, min_width=80)
+        dice = gr.Button("⚄ Pick one", elem_id="dice", scale=1, min_width=80)
+        following = gr.Button("Next ▶", elem_id="next", scale=1, min_width=80)
     with gr.Accordion("Sampling", open=False), gr.Row():
         temperature = gr.Slider(0, 2, value=0, step=0.1, label="Temperature (0: greedy)")
-        seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed")
+        seed = gr.Number(0, precision=0, minimum=0, maximum=MAX_SEED, label="Seed")
         count = gr.Slider(2, MAX_SAMPLES, value=16, step=1, label="Samples")
+    colours = gr.Checkbox(
+        label="Colour tokens: green where training made them likelier, red where less likely",
+        elem_id="colours",
+    )
     part = gr.HTML(elem_id="part", elem_classes="part")
-    columns: list[Any] = []
+    cells, tokens = _columns()
+    place, told = gr.State(0), gr.State([])
+
+    def refresh(request: gr.Request) -> list[Any]:
+        view = dict(request.query_params)
+        labels = list(find_choices(runs))
+        usual = _usual(runs)
+        values = [view[s] if view.get(s) in labels else usual[i] for i, s in enumerate(SIDES)]
+        with in_words():
+            sources = book.sources()
+        return [
+            *(gr.Dropdown(choices=labels, value=value) for value in values),
+            view.get("question", "")[:MAX_QUESTION],
+            view.get("gold", "")[:MAX_GOLD],
+            number(view.get("temperature"), 0.0, 2.0),
+            int(number(view.get("seed"), 0, MAX_SEED)),
+            gr.Dropdown(choices=sources, value=sources[0]),
+            gr.Markdown(_note(runs), visible=bool(_note(runs))),
+        ]
+
+    def levels(source: str | None) -> Any:
+        with in_words():
+            return gr.Dropdown(choices=book.levels(source), value=ANY)
+
+    def pick(move: int, source: str, level: str, at: int) -> tuple[str, str, int]:
+        with in_words():
+            problem, at = book.pick(source, level, at, move)
+        return problem.question, problem.answer, at
+
+    def answer_all(question: str, gold: str, *rest: Any) -> Iterator[list[Any]]:
+        *labels, temperature, seed, colours = rest
+        with in_words():
+            asked = choose(runs, labels)
+            latest: list[Answer] = []
+            for latest in answerer.stream(question, asked, temperature, int(seed)):
+                yield ["", *_layout([("", to_markdown(a.completion.text)) for a in latest])] + (
+                    ["" for _ in SIDES] + [latest]
+                )
+            words, marks = show_parting(answerer, latest)
+            shown = [
+                (verdict_html(a.completion.text, gold), to_markdown(a.completion.text, mark))
+                for a, mark in zip(latest, marks, strict=True)
+            ]
+            yield [words, *_layout(shown), *colour(latest, colours), latest]
+
+    def sample_all(question: str, gold: str, *rest: Any) -> Iterator[list[Any]]:
+        *labels, _, seed, count = rest
+        with in_words():
+            asked = choose(runs, labels)
+            n = min(max(int(count), 2), MAX_SAMPLES)
+            for groups in answerer.sample(question, asked, n, int(seed)):
+                shown = [tally_html([c.text for c in group], gold) for group in groups]
+                shown += [("", "")] * (len(asked) - len(groups))
+                yield ["", *_layout(shown), *["" for _ in SIDES], []]
+
+    def colour(told: list[Answer], wanted: bool) -> list[str]:
+        shown = show_colours(answerer, told) if wanted else []
+        return shown + [""] * (len(SIDES) - len(shown))
+
+    def recolour(told: list[Answer], colours: bool) -> list[str]:
+        with in_words():
+            return colour(told, colours)
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    fields = [question, gold, *boxes, temperature, seed]
+    outputs = [part, *cells, *tokens, told]
+    page.load(refresh, None, [*boxes, question, gold, temperature, seed, source, note], **private)
+    source.change(levels, source, level, **private)
+    for button, move in ((previous, -1), (dice, 0), (following, 1)):
+        button.click(
+            functools.partial(pick, move), [source, level, place], [question, gold, place],
+            **private,
+        )  # fmt: skip
+    model: dict[str, Any] = {
+        "concurrency_limit": 4,
+        "concurrency_id": "model",
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": part,  # where the place in the queue is told
+    }
+    going = [
+        gr.on([ask.click, question.submit, gold.submit], answer_all, [*fields, colours], outputs,
+              **model),
+        many.click(sample_all, [*fields, count], outputs, **model),
+    ]  # fmt: skip
+    colours.change(recolour, [told, colours], tokens, **private)
+    gr.on([ask.click, question.submit, gold.submit, many.click], None, fields, None,
+          js=remember(VIEW))  # fmt: skip
+    stop.click(None, None, None, cancels=going, api_visibility="private")
+
+
+def _columns() -> tuple[list[Any], list[Any]]:
+    """A column for each side: (column, verdict, answer) of all, and the coloured tokens of all."""
+    cells: list[Any] = []
+    tokens: list[Any] = []
     with gr.Row():
         for side in SIDES:
-            with gr.Column(visible=side in SIDES[:2]) as column:
+            with gr.Column(visible=side in SIDES[:2], min_width=280) as column:
                 verdict = gr.HTML(elem_id=f"{side}-verdict")
                 answer = gr.Markdown(
                     elem_id=f"{side}-answer",
@@ -65,100 +167,44 @@ def try_tab(page: gr.Blocks, runs: Path, data: str) -> None:
                     latex_delimiters=DELIMITERS,
                     container=True,
                 )
-            columns += [column, verdict, answer]
-
-    def choices() -> dict[str, Choice]:
-        return {c.label: c for run in find_runs(runs) for c in run.choices}
-
-    def refresh(request: gr.Request) -> list[Any]:
-        view = dict(request.query_params)
-        found = find_runs(runs)
-        labels = [c.label for run in found for c in run.choices]
-        mine = found[0].choices if found else ()
-        usual = [mine[0].label, mine[-1].label, None, None] if mine else [None] * 4
-        values = [view[s] if view.get(s) in labels else usual[i] for i, s in enumerate(SIDES)]
-        return [
-            *(gr.Dropdown(choices=labels, value=value) for value in values),
-            view.get("question", "")[:4000],
-            view.get("gold", "")[:500],
-            _number(view.get("temperature"), 0.0, 2.0),
-            int(_number(view.get("seed"), 0, 2**31 - 1)),
-            gr.Markdown(NO_RUNS.format(runs=runs), visible=not labels),
-        ]
-
-    def pick() -> tuple[str, str]:
-        with in_words():
-            problem: Problem = random.choice(problems())
-        return problem.question, problem.answer
-
-    def chosen(labels: tuple[str | None, ...]) -> list[Choice]:
-        known = choices()
-        wanted = [label for label in labels if label]
-        if len(wanted) < 1 or any(label not in known for label in wanted):
-            raise UserError("choose two checkpoints first")
-        return [known[label] for label in wanted]
-
-    def layout(cells: list[tuple[str, str]]) -> list[Any]:
-        """What the columns show: (verdict, answer) of each checkpoint, the rest hidden."""
-        shown: list[Any] = []
-        for i in range(len(SIDES)):
-            verdict, answer = cells[i] if i < len(cells) else ("", "")
-            shown += [gr.Column(visible=i < max(2, len(cells))), verdict, answer]
-        return shown
-
-    def answers(question: str, gold: str, *rest: Any) -> Iterator[list[Any]]:
-        *labels, temperature, seed = rest
-        with in_words():
-            asked = chosen(tuple(labels))
-            latest: list[Completion] = []
-            for latest in answerer.stream(question, asked, temperature, int(seed)):
-                yield ["", *layout([("", to_markdown(c.text)) for c in latest])]
-            if latest:
-                cells = [(_verdict(c.text, gold), to_markdown(c.text)) for c in latest]
-                yield [parting(latest, answerer.tokenizers(asked)), *layout(cells)]
-
-    def samples(question: str, gold: str, *rest: Any) -> list[Any]:
-        *labels, _, seed, count = rest
-        with in_words():
-            asked = chosen(tuple(labels))
-            groups = answerer.sample(question, asked, min(int(count), MAX_SAMPLES), int(seed))
-        cells = []
-        for group in groups:
-            verdicts = [check(c.text, gold) for c in group]
-            found = [v.extracted for v in verdicts]
-            rewards = [v.reward for v in verdicts] if gold.strip() else None
-            cells.append((votes(found, classes(found), rewards), to_markdown(group[0].text)))
-        return ["", *layout(cells)]
-
-    inputs = [question, gold, *boxes, temperature, seed]
-    outputs = [part, *columns]
-    page.load(
-        refresh, None, [*boxes, question, gold, temperature, seed, empty], api_visibility="private"
-    )
-    dice.click(pick, None, [question, gold], api_name="pick")
-    shared: dict[str, Any] = {
-        "concurrency_limit": 1,
-        "concurrency_id": "model",
-        "show_progress": "minimal",
-    }
-    going = [
-        gr.on([ask.click, question.submit], answers, inputs, outputs, api_name="answers", **shared),
-        many.click(samples, [*inputs, count], outputs, api_name="samples", **shared),
-    ]
-    gr.on([ask.click, question.submit, many.click], None, inputs, None, js=TO_ADDRESS)
-    stop.click(None, None, None, cancels=going, api_visibility="private")
+                tokens.append(gr.HTML(elem_id=f"{side}-tokens"))
+            cells += [column, verdict, answer]
+    return cells, tokens
 
 
-def _number(text: str | None, low: float, high: float) -> float:
-    """A number from the address, within bounds; the lower bound for anything else."""
-    try:
-        return min(max(float(text or low), low), high)
-    except ValueError:
-        return low
+def _layout(shown: list[tuple[str, str]]) -> list[Any]:
+    """What the columns show: (verdict, answer) of each checkpoint, the rest hidden."""
+    values: list[Any] = []
+    for i in range(len(SIDES)):
+        verdict, answer = shown[i] if i < len(shown) else ("", "")
+        values += [gr.Column(visible=i < max(2, len(shown))), verdict, answer]
+    return values
 
 
-def _verdict(text: str, gold: str) -> str:
-    if not gold.strip():
-        return badge(None, None, "")
-    verdict = check(text, gold)
-    return badge(verdict.reward, verdict.extracted, verdict.reason)
+def choose(runs: Path, labels: Sequence[str | None]) -> list[Choice]:
+    """The choices of some labels; UserError unless there is one at least and all are there."""
+    known = find_choices(runs)
+    wanted = [label for label in labels if label]
+    if not wanted:
+        raise UserError("choose a checkpoint first")
+    for label in wanted:
+        if label not in known:
+            raise UserError(f"there is no checkpoint '{str(label)[:80]}' here; reload the page")
+    return [known[label] for label in wanted]
+
+
+def _usual(runs: Path) -> list[str | None]:
+    """The newest run's base and last checkpoint."""
+    found = find_runs(runs)
+    mine = found[0].choices if found else ()
+    return [mine[0].label, mine[-1].label, None, None] if mine else [None] * len(SIDES)
+
+
+def _note(runs: Path) -> str:
+    """What to do where there is nothing to compare yet."""
+    found = find_runs(runs)
+    if not found:
+        return NO_RUNS.format(runs=runs)
+    if len(found[0].choices) == 1:
+        return NO_CHECKPOINTS.format(run=found[0].name, folder=found[0].folder)
+    return ""

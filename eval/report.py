@@ -91,6 +91,7 @@ def draw_pass_curves(axes: Any, results: Sequence[Result], names: Sequence[str])
     axes.set(xlabel="k", ylabel="pass@k", ylim=(0, 1))
     if results[0][0]["n_samples"] > 4:
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.legend()
 
 

@@ -1,6 +1,7 @@
 """What every sampling backend offers, and the one function that opens one."""
 
 import abc
+import dataclasses
 import importlib.util
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +12,36 @@ from sampling.completion import Completion
 BACKENDS = ("auto", "torch", "vllm", "vllm-server")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How tokens are drawn, and how many."""
+
+    temperature: float
+    max_tokens: int
+    seed: int
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what makes no sense."""
+        if not 0.0 <= self.temperature < float("inf"):
+            raise UserError(
+                f"the temperature must be 0 (greedy) or positive, not {self.temperature}"
+            )
+        if self.max_tokens < 1:
+            raise UserError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if not 0.0 < self.top_p <= 1.0 or self.top_k < 0:
+            raise UserError("top_p must lie in (0, 1] and top_k must not be negative")
+
+
 class Sampler(abc.ABC):
     """Writes N completions to each prompt; serves the base model or one LoRA adapter on it."""
 
     backend: str
     tokenizer: Any
+    context: int  # tokens a prompt and its completion may have together
 
-    @abc.abstractmethod
     def sample(
         self,
         prompts: Sequence[str] | Sequence[list[int]],
@@ -37,6 +61,16 @@ class Sampler(abc.ABC):
         same tokens. Raises UserError for a prompt that leaves no room in the
         model's context.
         """
+        if n < 1:
+            raise UserError(f"n must be at least 1, not {n}")
+        settings = Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop))
+        return self._sample(encode_prompts(self.tokenizer, prompts, self.context), n, settings)
+
+    @abc.abstractmethod
+    def _sample(
+        self, prompts: list[list[int]], n: int, settings: Settings
+    ) -> list[list[Completion]]:
+        """The backend's part of `sample`: token ids in, each with room for an answer."""
 
     @abc.abstractmethod
     def update_adapter(self, adapter: Any) -> None:
@@ -119,18 +153,6 @@ def allowed_rank(rank: int) -> int:
         if rank <= allowed:
             return allowed
     raise UserError(f"vLLM serves LoRA ranks up to 512, not {rank}")
-
-
-def check_request(n: int, temperature: float, max_tokens: int, top_p: float, top_k: int) -> None:
-    """Raise UserError for sampling settings that make no sense."""
-    if n < 1:
-        raise UserError(f"n must be at least 1, not {n}")
-    if not 0.0 <= temperature < float("inf"):
-        raise UserError(f"the temperature must be 0 (greedy) or positive, not {temperature}")
-    if max_tokens < 1:
-        raise UserError(f"max_tokens must be at least 1, not {max_tokens}")
-    if not 0.0 < top_p <= 1.0 or top_k < 0:
-        raise UserError("top_p must lie in (0, 1] and top_k must not be negative")
 
 
 def encode_prompts(

@@ -6,6 +6,7 @@ the prompts without an answer are asked again, so that no completion is lost or 
 """
 
 import concurrent.futures
+import dataclasses
 import itertools
 import os
 import shutil
@@ -20,7 +21,7 @@ import httpx
 from common.errors import UserError
 from sampling.completion import Completion, completion
 from sampling.model import check_adapter, load_tokenizer
-from sampling.sampler import Sampler, allowed_rank, check_request, default_dtype, encode_prompts
+from sampling.sampler import Sampler, Settings, allowed_rank, default_dtype
 from sampling.server import ServerProcess
 
 RETRIES = 3
@@ -135,31 +136,20 @@ class ServerSampler(Sampler):
                     f"{folder}: the server cannot serve this adapter: {error}"
                 ) from None
 
-    def sample(
-        self,
-        prompts: Sequence[str] | Sequence[list[int]],
-        n: int,
-        temperature: float = 1.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-        *,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        stop: Sequence[str] = (),
+    def _sample(
+        self, prompts: list[list[int]], n: int, settings: Settings
     ) -> list[list[Completion]]:
-        check_request(n, temperature, max_tokens, top_p, top_k)
-        ids = encode_prompts(self.tokenizer, prompts, self.context)
         body = {
+            **dataclasses.asdict(settings),
             "model": self._adapter[0] if self._adapter else self._served,
-            "n": n, "temperature": temperature, "max_tokens": max_tokens, "seed": seed,
-            "top_p": top_p, "top_k": top_k or -1, "stop": list(stop), "logprobs": 0,
+            "n": n, "top_k": settings.top_k or -1, "logprobs": 0,
             "return_token_ids": True, "skip_special_tokens": False,
         }  # fmt: skip
         groups: dict[int, list[Completion]] = {}
         while True:
-            missing = [index for index in range(len(ids)) if index not in groups]
+            missing = [index for index in range(len(prompts)) if index not in groups]
             asked = {
-                self._threads.submit(self._ask, ids[i], body, place, list(stop)): i
+                self._threads.submit(self._ask, prompts[i], body, place): i
                 for place, i in enumerate(missing)
             }
             gone = None
@@ -173,12 +163,10 @@ class ServerSampler(Sampler):
                         other.cancel()
                     raise
             if gone is None:
-                return [groups[index] for index in range(len(ids))]
+                return [groups[index] for index in range(len(prompts))]
             self._restart(gone)
 
-    def _ask(
-        self, prompt: list[int], body: dict[str, Any], place: int, stop: list[str]
-    ) -> list[Completion]:
+    def _ask(self, prompt: list[int], body: dict[str, Any], place: int) -> list[Completion]:
         url = self.urls[place % len(self.urls)]
         room = min(body["max_tokens"], self.context - len(prompt))
         reply = self._request(
@@ -193,7 +181,7 @@ class ServerSampler(Sampler):
                 choice["logprobs"]["token_logprobs"],
                 choice["finish_reason"] == "length",
                 self.tokenizer,
-                stop,
+                body["stop"],
             )
             for choice in choices
         ]

@@ -4,7 +4,6 @@ Nothing is copied: given a module, it samples from that module's present weights
 """
 
 import contextlib
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from torch import Tensor
 from sampling.completion import Completion, completion
 from sampling.decode import DecodeCache, PromptPass, mix, shrink, uniform
 from sampling.model import context_length, eos_ids, load_adapter, load_model, load_tokenizer
-from sampling.packed import Layout, hidden_states, output_weight
-from sampling.sampler import Sampler, check_request, encode_prompts
+from sampling.packed import Layout, PackedGroups, hidden_states, output_weight
+from sampling.sampler import Sampler, Settings, encode_prompts
 
 
 class TorchSampler(Sampler):
@@ -46,6 +45,7 @@ class TorchSampler(Sampler):
             self.name = str(model)
             self.tokenizer = tokenizer or load_tokenizer(model)
             self.model = load_model(model, dtype=dtype, device=device)
+        self.context = context_length(self.model.config)
         self.max_batch = max_batch
         self._shared = self.name is None  # the weights belong to somebody else, who trains them
         self._names: dict[str, str] = {}  # adapter folder -> its name inside the PeftModel
@@ -69,6 +69,17 @@ class TorchSampler(Sampler):
             self._names[folder] = name
         return self._names[folder]
 
+    def score(
+        self, prompt: list[int], token_ids: list[int], adapter: str | Path | None = None
+    ) -> list[float]:
+        """Log-probs (nats, temperature 1) of given tokens after a prompt, under one adapter."""
+        head = output_weight(self.model)
+        layout = PackedGroups([prompt], [[token_ids]], head.device)
+        with self.forward(self.load_adapter(adapter)):
+            hidden = hidden_states(self.model, layout.ids, layout.positions, layout)
+            logits = (hidden[layout.predictors[0]] @ head.T).float()
+            return logits.log_softmax(-1).gather(1, layout.targets[0][:, None])[:, 0].tolist()
+
     @contextlib.contextmanager
     def forward(self, adapter: str | None) -> Iterator[None]:
         """Within, the model computes with the adapter of that name, for inference."""
@@ -86,30 +97,14 @@ class TorchSampler(Sampler):
             if was_training:
                 self.model.train()
 
-    def sample(
-        self,
-        prompts: Sequence[str] | Sequence[list[int]],
-        n: int,
-        temperature: float = 1.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-        *,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        stop: Sequence[str] = (),
+    def _sample(
+        self, prompts: list[list[int]], n: int, settings: Settings
     ) -> list[list[Completion]]:
-        check_request(n, temperature, max_tokens, top_p, top_k)
-        ids = encode_prompts(self.tokenizer, prompts, context_length(self.model.config))
         groups: list[list[Completion]] = []
         size = max(1, self.max_batch // n)
-        for begin in range(0, len(ids), size):
-            run = Decoding(
-                self,
-                ids[begin : begin + size],
-                n,
-                self._active,
-                settings=Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop)),
-            )
+        for begin in range(0, len(prompts), size):
+            part = prompts[begin : begin + size]
+            run = Decoding(self, part, n, self._active, settings=settings)
             for _ in run.steps():
                 pass
             groups += run.completions()
@@ -131,27 +126,14 @@ class TorchSampler(Sampler):
 
         None among the adapters stands for the base. Stop iterating to cancel.
         """
-        check_request(1, temperature, max_tokens, top_p, top_k)
+        settings = Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop))
         names = [self.load_adapter(adapter) for adapter in adapters]
         prompts: Any = [prompt]
-        ids = encode_prompts(self.tokenizer, prompts, context_length(self.model.config))
-        settings = Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop))
+        ids = encode_prompts(self.tokenizer, prompts, self.context)
         runs = [Decoding(self, ids, 1, name, settings=settings) for name in names]
         going = [run.steps() for run in runs]
         while [steps for steps in going if next(steps, "done") is None]:
             yield [run.completions()[0][0] for run in runs]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How tokens are drawn, and how many."""
-
-    temperature: float
-    max_tokens: int
-    seed: int
-    top_p: float
-    top_k: int
-    stop: tuple[str, ...] = ()
 
 
 class Decoding:
@@ -169,8 +151,7 @@ class Decoding:
         self.sampler, self.prompts, self.n = sampler, prompts, n
         self.adapter, self.settings = adapter, settings
         self.device = output_weight(sampler.model).device
-        context = context_length(sampler.model.config)
-        self.room = [min(settings.max_tokens, context - len(prompt)) for prompt in prompts]
+        self.room = [min(settings.max_tokens, sampler.context - len(p)) for p in prompts]
         self.eos = torch.tensor(eos_ids(sampler.model, sampler.tokenizer), device=self.device)
         self.keys = sequence_keys(prompts, n, settings.seed).to(self.device)
         size = (len(prompts) * n, max(self.room))

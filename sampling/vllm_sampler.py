@@ -17,7 +17,7 @@ from typing import Any
 from common.errors import UserError
 from sampling.completion import Completion, completion
 from sampling.model import check_adapter, load_tokenizer
-from sampling.sampler import Sampler, allowed_rank, check_request, default_dtype, encode_prompts
+from sampling.sampler import Sampler, Settings, allowed_rank, default_dtype
 
 
 class VllmSampler(Sampler):
@@ -108,36 +108,25 @@ class VllmSampler(Sampler):
                 f"({str(error).strip().splitlines()[0][:200]})"
             ) from error
 
-    def sample(
-        self,
-        prompts: Sequence[str] | Sequence[list[int]],
-        n: int,
-        temperature: float = 1.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-        *,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        stop: Sequence[str] = (),
+    def _sample(
+        self, prompts: list[list[int]], n: int, settings: Settings
     ) -> list[list[Completion]]:
         from vllm import SamplingParams
 
-        check_request(n, temperature, max_tokens, top_p, top_k)
-        ids = encode_prompts(self.tokenizer, prompts, self.context)
-        settings = SamplingParams(
+        asked = SamplingParams(
             n=n,
-            temperature=temperature,
-            max_tokens=max_tokens,
-            seed=seed,
-            top_p=top_p,
-            top_k=top_k,
-            stop=list(stop) or None,
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            seed=settings.seed,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            stop=list(settings.stop) or None,
             logprobs=0,  # of the sampled token alone
         )
         try:
             outputs = self._engine.generate(
-                [{"prompt_token_ids": prompt} for prompt in ids],
-                settings,
+                [{"prompt_token_ids": prompt} for prompt in prompts],
+                asked,
                 lora_request=self._request,
                 use_tqdm=False,
             )
@@ -147,7 +136,8 @@ class VllmSampler(Sampler):
                 f"{str(error).strip().splitlines()[0][:200]}); see {self.log}"
             ) from error
         return [
-            [_completion(choice, self.tokenizer, stop) for choice in o.outputs] for o in outputs
+            [_completion(choice, self.tokenizer, settings.stop) for choice in o.outputs]
+            for o in outputs
         ]
 
     def sleep(self) -> None:

@@ -1,15 +1,20 @@
-"""What the tests share: a tiny base model trained on the spot, and a real run on it."""
+"""What the tests share: a tiny base model trained on the spot, a real run on it, the app, a browser."""
 
 import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -59,17 +64,60 @@ def run_settings(folder: Path, base: Path, **sections) -> dict:
     return settings
 
 
+def config_of(folder: Path, base: Path, **sections) -> TrainConfig:
+    """The configuration of a small GRPO run."""
+    return check_config(TrainConfig, run_settings(folder, base, **sections), where="test")
+
+
 @pytest.fixture(scope="session")
 def finished_run(shared_folder, base) -> Path:
     """A finished GRPO run of four steps with checkpoints and an evaluation."""
     folder = shared_folder / "runs" / "small"
-    settings = run_settings(
-        folder, base, eval={"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
-    )
+    evaluation = {"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
     with FileLock(shared_folder / "run.lock"):
         if not folder.exists():
-            GrpoRun(check_config(TrainConfig, settings, where="test")).train()
+            GrpoRun(config_of(folder, base, eval=evaluation)).train()
     return folder
+
+
+@contextlib.contextmanager
+def serve(runs: Path, *words: str) -> Iterator[str]:
+    """The app over a folder of runs, as a process of its own; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "--runs", str(runs), "--port", str(port), *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            assert process.poll() is None, "the app did not start"
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(address, timeout=5)
+                break
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(finished_run):
+    """Where the app shows the finished run."""
+    with serve(finished_run.parent) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium."""
+    with chromium() as one:
+        yield one
 
 
 @contextlib.contextmanager
@@ -84,6 +132,37 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def visit(browser: Browser, address: str, query: str = "", **options) -> Iterator[Page]:
+    """A page of the app whose every request is noted: none may leave this machine."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(90_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address + query)
+    page.wait_for_selector("#ask", state="attached")
+    yield page
+    page.close()
+    assert asked
+    assert all(u.startswith((address, "data:", "blob:")) for u in asked), asked
+
+
+@pytest.fixture
+def page(browser, address):
+    """The app in the browser, its checkpoints listed."""
+    with visit(browser, address) as page:
+        page.get_by_label("Right").wait_for()
+        page.wait_for_function(
+            "(document.querySelector('input[aria-label=Right]')?.value ?? '') != ''"
+        )
+        yield page
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab of the app."""
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def command(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess:

@@ -1,81 +1,33 @@
-"""The page in a real browser: choose, ask, see both answers with verdicts; nothing from outside."""
+"""Try it, in a real browser: choose, ask, see both answers with verdicts and where they part."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
+import contextlib
+import urllib.parse
 
 import pytest
 
-from app.runs import find_runs
-from app.text import badge, to_markdown
-from tests.conftest import ROOT, chromium
+from app.answers import Answer, Answerer
+from app.changes import coloured, find_parting, parting_html, token_texts
+from app.problems import ProblemBook
+from app.runs import _base, find_choices
+from app.shown import show_colours, show_parting
+from common.errors import UserError
+from sampling.torch_sampler import TorchSampler
+
+QUESTION = "Tom has 12 apples and finds 5 more. How many apples?"
+BOTH_DONE = "document.querySelectorAll('#left-verdict .badge, #right-verdict .badge').length == 2"
 
 
-def serve(runs: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "--runs", str(runs), "--port", str(port)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        assert process.poll() is None, process.stderr.read()
-        try:
-            urllib.request.urlopen(address, timeout=5)
-            return process, address
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the app did not start")
-
-
-@pytest.fixture(scope="module")
-def address(finished_run):
-    process, address = serve(finished_run.parent)
-    yield address
-    process.send_signal(signal.SIGTERM)
-    process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture
-def page(browser, address):
-    """A page whose every request is noted; none may leave this machine."""
-    page = browser.new_page()
-    page.set_default_timeout(90_000)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    page.wait_for_selector("#ask")
-    page.get_by_label("Right").wait_for()
-    page.wait_for_function("document.querySelector('input[aria-label=Right]')?.value != ''")
-    yield page
-    page.close()
-    assert all(u.startswith((address, "data:", "blob:")) for u in asked), asked
+def ask(page, question=QUESTION, gold="17"):
+    page.fill("#question textarea", question)
+    page.fill("#gold input, #gold textarea", gold)
+    page.click("#ask")
+    page.wait_for_function(BOTH_DONE)
 
 
 def test_two_checkpoints_answer_side_by_side_with_verdicts(page):
     assert page.get_by_label("Left").input_value() == "small: base"
     assert page.get_by_label("Right").input_value() == "small: step 4"
-    page.fill("#question textarea", "Tom has 12 apples and finds 5 more. How many apples?")
-    page.fill("#gold input, #gold textarea", "17")
-    page.click("#ask")
-    page.wait_for_selector("#left-verdict .badge", timeout=60_000)
+    ask(page)
     for side in ("left", "right"):
         answer = page.inner_text(f"#{side}-answer")
         shown = page.inner_text(f"#{side}-verdict")
@@ -83,10 +35,70 @@ def test_two_checkpoints_answer_side_by_side_with_verdicts(page):
         assert ("✓" in shown) == answer.strip().endswith("#### 17")
 
 
-def test_a_picked_problem_brings_its_reference_answer(page):
+def test_four_checkpoints_can_be_asked_at_once(page):
+    page.get_by_role("button", name="More checkpoints").click()
+    for label, option in (("Third", "small: step 2"), ("Fourth", "small: base")):
+        page.get_by_label(label).click()
+        page.locator("[role=option]:visible", has_text=option).last.click()
+    ask(page)
+    page.wait_for_selector("#fourth-verdict .badge")
+    assert page.inner_text("#fourth-answer") == page.inner_text("#left-answer")
+    assert page.inner_text("#third-answer").strip()
+
+
+def test_tokens_are_coloured_by_what_training_did(page):
+    ask(page)
+    assert page.locator(".tokens").count() == 0
+    page.check("#colours input")
+    page.wait_for_selector("#left-tokens .tokens span")
+    shown = page.inner_text("#left-tokens .tokens")
+    assert "".join(shown.split()) == "".join(page.inner_text("#left-answer").split())
+    title = page.get_attribute("#left-tokens .tokens span", "title")
+    assert "before" in title
+    assert "after training" in title
+
+
+def test_samples_show_votes_and_the_pass_rate(page):
+    page.fill("#question textarea", QUESTION)
+    page.fill("#gold input, #gold textarea", "17")
+    page.click("#many")
+    page.wait_for_selector("#left-verdict .votes")
+    assert "of 16 right" in page.inner_text("#left-verdict")
+
+
+def test_problems_are_picked_by_set_and_level_and_leafed_through(page):
+    """Dice, a level of an evaluation, and the arrow keys; each brings its reference answer."""
+    value = "document.querySelector('#question textarea').value"
     page.click("#dice")
-    page.wait_for_function("document.querySelector('#question textarea')?.value?.length > 20")
+    page.wait_for_function(f"{value}.length > 20")
     assert page.input_value("#gold input, #gold textarea").isdigit()
+    page.click("#source input")
+    page.get_by_role("option", name="small: synth-heldout", exact=True).click()
+    page.click("#level input")
+    page.get_by_role("option", name="1", exact=True).click()
+    seen = []
+    for _ in range(3):
+        before = page.evaluate(value)
+        page.locator("h1").first.click()  # out of the fields: there, arrows move the cursor
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"{value} != {before!r}")
+        seen.append(page.evaluate(value))
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"{value} == {seen[1]!r}")
+
+
+def test_enter_asks_and_escape_stops(page):
+    page.fill("#question textarea", QUESTION)
+    page.focus("#question textarea")
+    page.keyboard.press("Enter")
+    page.wait_for_function(BOTH_DONE)
+    page.get_by_role("button", name="Sampling").click()
+    page.get_by_label("Samples").first.fill("64")
+    page.click("#many")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    page.keyboard.press("Enter")  # the page still listens
+    assert page.locator("#ask").is_enabled()
 
 
 def test_asking_nothing_says_so_in_words(page):
@@ -94,48 +106,107 @@ def test_asking_nothing_says_so_in_words(page):
     page.get_by_text("type a problem first").wait_for(timeout=20_000)
 
 
-def test_markup_in_a_question_is_never_run(page):
-    page.fill("#question textarea", "<img src=x onerror=\"document.title='owned'\"> How many?")
+def test_an_address_brings_a_view_back(browser, address, page):
+    view = {"question": "What is 2+3?", "gold": "5", "right": "small: step 2", "seed": "7"}
+    page.goto(f"{address}/?{urllib.parse.urlencode(view)}")
+    page.wait_for_function(
+        "document.querySelector('#question textarea')?.value == 'What is 2+3?' && "
+        "document.querySelector('input[aria-label=Right]')?.value == 'small: step 2'"
+    )
     page.click("#ask")
-    page.wait_for_selector("#left-verdict .badge", timeout=60_000)
-    assert page.title() != "owned"
+    page.wait_for_function(BOTH_DONE)
+    page.wait_for_function("document.querySelector('#part')?.innerText.length > 5")
+    assert "question=What+is" in page.url
+    assert "seed=7" in page.url
 
 
-def test_an_empty_folder_says_what_to_do(browser, tmp_path):
-    process, address = serve(tmp_path)
-    try:
-        page = browser.new_page()
-        page.goto(address)
-        page.get_by_text("No runs here yet").wait_for(timeout=20_000)
-        assert "make demo" in page.inner_text("body")
-    finally:
-        process.kill()
-        process.wait()
+def test_every_control_has_a_name(page):
+    for name in ("Try it", "Compare", "Run", "Check"):
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_timeout(300)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('input, textarea, select, button')]
+            .filter((e) => e.offsetParent && !(e.labels?.length || e.ariaLabel || e.title
+              || e.getAttribute('aria-labelledby') || e.innerText.trim() || e.placeholder))
+            .map((e) => e.outerHTML.slice(0, 200))"""
+        )
+        assert nameless == [], name
 
 
-def test_model_output_becomes_text_and_formulas_never_markup():
-    shown = to_markdown("<script>alert(1)</script> ![x](http://a.b/c) [y](javascript:z) *b*")
-    assert not set("<>[]()!*") & set(shown)
-    assert to_markdown(r"so $x^2$ and \boxed{\frac{1}{2}}").count("$") == 4
-    assert "$" not in to_markdown(r"$\href{javascript:alert(1)}{x}$")
-    assert "<b>x" not in badge(1, "<b>x", "boxed")
+@pytest.fixture(scope="module")
+def answers(finished_run) -> tuple[Answerer, list[Answer]]:
+    """The base's and the last checkpoint's greedy answers to one problem."""
+    answerer = Answerer()
+    choices = list(find_choices(finished_run.parent).values())
+    *_, last = answerer.stream(QUESTION, [choices[0], choices[-1]], 0.0, 0)
+    return answerer, last
 
 
-def test_runs_are_found_and_broken_ones_passed_over(finished_run, tmp_path):
-    shutil.copytree(finished_run, tmp_path / "good")
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "config.toml").write_text("not toml")
-    [run] = find_runs(tmp_path)
-    assert [choice.label for choice in run.choices] == [
-        "good: base",
-        "good: step 2",
-        "good: step 4",
-    ]
+def test_scores_are_the_log_probs_that_were_sampled_with(answers, finished_run, base):
+    _, latest = answers
+    sampler = TorchSampler(str(base))
+    for answer in latest:
+        again = sampler.score(answer.prompt, answer.completion.token_ids, answer.choice.adapter)
+        assert again == pytest.approx(answer.completion.logprobs, abs=1e-4)
+
+
+def test_where_two_answers_part_is_told_with_both_probabilities(answers):
+    answerer, (one, other) = answers
+    words, marks = show_parting(answerer, [one, other])
+    ids = [one.completion.token_ids, other.completion.token_ids]
+    if ids[0] == ids[1]:
+        assert words == "Both wrote the same."
+    parting = find_parting([[3, 1, 4], [3, 2, 4]], [answerer.tokenizer(one.choice)] * 2)
+    assert parting.place == 1
+    told = parting_html(parting, False, ["<a>", "b"], [[-0.1, -2.5], [-1.0, -0.5]])
+    assert "token 2" in told
+    assert "90.5%" in told
+    assert "<a>" not in told
+    assert parting_html(None, True, [], []) == "Both wrote the same."
+    assert len(marks) == 2
+
+
+def test_the_marked_characters_are_those_of_the_parting_token(answers):
+    answerer, (one, _) = answers
+    tokenizer = answerer.tokenizer(one.choice)
+    sides = [tokenizer.encode(text) for text in ("3 + 4 = 7", "3 + 9 = 12")]
+    parting = find_parting(sides, [tokenizer] * 2)
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in sides]
+    marked = [text[a:b].strip() for text, (a, b) in zip(texts, parting.spans, strict=True)]
+    assert marked == ["4", "9"]
+    assert "".join(token_texts(sides[0], tokenizer)) == texts[0]
+
+
+def test_colours_tell_raised_from_lowered(answers):
+    shown = coloured(["<", "b"], [-2.0, -0.1], [-0.1, -2.0])
+    assert "&lt;" in shown
+    assert shown.index("22, 163, 74") < shown.index("220, 38, 38")
+    answerer, latest = answers
+    left, right = show_colours(answerer, latest)
+    assert left.count("<span") == len(latest[0].completion.token_ids)
+    assert right.count("<span") == len(latest[1].completion.token_ids)
+
+
+def test_fixed_and_broken_problems_are_those_whose_rate_crossed_one_half(finished_run):
+    book = ProblemBook(finished_run.parent, "synth:heldout,n=30")
+    sources = book.sources()
+    assert sources[:2] == ["synth:heldout,n=30", "small: synth-heldout"]
+    whole = {book.pick("small: synth-heldout", "any", i, 1)[0].id for i in range(20)}
+    assert len(whole) == 20
+    found: dict[str, set[str]] = {}
+    for fate in ("fixed", "broke"):
+        source = f"small: synth-heldout, that training {fate}"
+        assert source in sources
+        found[fate] = set()
+        with contextlib.suppress(UserError):  # there is none
+            found[fate] = {book.pick(source, "any", i, 1)[0].id for i in range(20)}
+    assert not found["fixed"] & found["broke"]
+    assert found["fixed"] | found["broke"] < whole
+    with pytest.raises(UserError, match="choose another set or level"):
+        book.pick("", "99", 0, 0)
 
 
 def test_a_base_that_was_moved_with_its_runs_is_found_beside_them(tmp_path):
-    from app.runs import _base
-
     (tmp_path / "base-seed0").mkdir()
     assert _base("runs/base-seed0", tmp_path / "quickstart") == str(tmp_path / "base-seed0")
     assert _base(str(tmp_path / "base-seed0"), tmp_path / "x") == str(tmp_path / "base-seed0")

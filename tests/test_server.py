@@ -1,5 +1,6 @@
 """A real vLLM server: the same completions and log-probs as in process, and no death unnoticed."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -7,7 +8,10 @@ import time
 
 import pytest
 
+from app.answers import Answerer
+from app.runs import find_choices
 from common.errors import UserError
+from data import PromptTemplate
 from sampling import load_sampler
 from sampling.model import load_model, load_tokenizer
 from sampling.sampler import has_vllm
@@ -68,6 +72,26 @@ def test_a_refusal_is_one_clear_line(server, base, tmp_path):
     with pytest.raises(UserError, match="no vLLM server answers"):
         load_sampler("vllm-server", base, servers="http://127.0.0.1:9")
     assert time.monotonic() - begun < 10
+
+
+def test_the_app_lets_servers_write_its_samples(server, base, finished_run, capsys):
+    alone, helped = Answerer(), Answerer(server.urls)
+    choices = list(find_choices(finished_run.parent).values())[::2]  # the base and a checkpoint
+    [*_, groups] = helped.sample("Tom has 3 apples and finds 4. How many?", choices, 4, 0)
+    assert [len(group) for group in groups] == [4, 4]
+    [*_, again] = helped.sample("Tom has 3 apples and finds 4. How many?", choices, 4, 0)
+    assert tokens(again) == tokens(groups)
+    for choice, group in zip(choices, groups, strict=True):
+        prompt = PromptTemplate(server.tokenizer, "auto").encode(
+            "Tom has 3 apples and finds 4. How many?"
+        )
+        found = load_sampler("torch", base).score(prompt, group[0].token_ids, choice.adapter)
+        assert found == pytest.approx(group[0].logprobs, abs=1e-4)
+    other = dataclasses.replace(choices[0], model=str(base.parent / "runs" / ".." / "base"))
+    [*_, mine] = alone.sample("What is 2 + 2?", [other], 4, 0)
+    [*_, fallen_back] = helped.sample("What is 2 + 2?", [other], 4, 0)
+    assert tokens(mine) == tokens(fallen_back)
+    assert "samples" in capsys.readouterr().err
 
 
 def kill_soon(server, seconds):

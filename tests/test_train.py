@@ -1,26 +1,17 @@
 """Training does what the configuration says, keeps what it did, and survives being killed."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import pandas
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from common.errors import UserError
 from common.files import write_text
 from eval.compare import compare
 from eval.result import load_result
 from sampling.model import load_model, load_tokenizer
-from tests.conftest import ROOT, run_settings
+from tests.conftest import ROOT, config_of
 from train.batches import batch_indices
-from train.checkpoint import latest_checkpoint
 from train.config import Grpo, Lora, SftConfig, TrainConfig, check_config, load_config, to_toml
 from train.grpo import GrpoRun
 from train.logprobs import token_logprobs
@@ -53,10 +44,6 @@ KEYS = [
     "tokens_per_s",
     "memory_gib",
 ]
-
-
-def config_of(folder, base, **sections) -> TrainConfig:
-    return check_config(TrainConfig, run_settings(folder, base, **sections), where="test")
 
 
 def test_a_run_leaves_everything_the_design_names(finished_run):
@@ -266,99 +253,6 @@ def test_each_epoch_takes_every_problem_once():
     following = batch_indices(35, 35, 35, seed=3)
     assert sorted(following) == list(range(35))
     assert following != taken
-
-
-def without_times(metrics):
-    timed = ("time/", "tokens_per_s", "memory")
-    return [{k: v for k, v in line.items() if not k.startswith(timed)} for line in metrics]
-
-
-def being_written(run):
-    """Whether a checkpoint of the run is half-way to the disk."""
-    return any((run / "checkpoints").glob(".*.tmp"))
-
-
-@pytest.mark.timeout(600)
-def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_path):
-    steps = {"steps": 30, "save_every": 2, "save_rollouts": False}
-    grpo = {"dynamic_sampling": True, "max_draws": 2, "curriculum": "weight", "reference_every": 8}
-    whole = config_of(tmp_path / "whole", base, run=steps, grpo=grpo)
-    write_text(tmp_path / "run.toml", to_toml(whole))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-    def start(folder, *more):
-        words = ("-m", "train", tmp_path / "run.toml", "--run.dir", folder, *more)
-        return subprocess.Popen(
-            [sys.executable, *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
-        )
-
-    together = start(tmp_path / "whole")
-    draw = random.Random(0)
-    killed = tmp_path / "killed"
-    in_mid_checkpoint = 0
-    for kill in range(5):
-        process = start(killed, *(["--resume"] if kill else []))
-        marks = len(read_metrics(killed)) + 3
-        while process.poll() is None and len(read_metrics(killed)) < marks:
-            time.sleep(0.02)
-        if kill % 2:
-            time.sleep(draw.random() * 0.5)
-        else:
-            while process.poll() is None and not being_written(killed):
-                time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        in_mid_checkpoint += being_written(killed)
-    last = start(killed, "--resume")
-    assert last.wait() == 0, last.stderr.read()
-    assert in_mid_checkpoint, "no kill hit a checkpoint being written"
-    assert together.wait() == 0
-    ours, theirs = read_metrics(killed), read_metrics(tmp_path / "whole")
-    assert [line["step"] for line in ours] == list(range(1, 31))
-    assert without_times(ours) == without_times(theirs)
-    a, b = (
-        load_file(run / "checkpoints" / "step_000030" / "adapter_model.safetensors")
-        for run in (killed, tmp_path / "whole")
-    )
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in b)
-
-
-def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(base, tmp_path):
-    config = config_of(tmp_path / "r", base, run={"steps": 500, "save_every": 500})
-    write_text(tmp_path / "run.toml", to_toml(config))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "train", str(tmp_path / "run.toml")],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not read_metrics(tmp_path / "r"):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == 0, error
-    assert "--resume" in out
-    last = read_metrics(tmp_path / "r")[-1]["step"]
-    assert latest_checkpoint(tmp_path / "r").name == f"step_{last:06d}"
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys):
-    GrpoRun(config_of(tmp_path / "r", base)).train()
-    newest = latest_checkpoint(tmp_path / "r")
-    weights = newest / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    assert latest_checkpoint(tmp_path / "r").name == "step_000002"
-    assert "damaged" in capsys.readouterr().err
-
-
-def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
-    config = load_config(TrainConfig, finished_run / "config.toml", ["--optimizer.lr", "0.5"])
-    with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001, now 0\.5"):
-        GrpoRun(config, resume=True)
-    with pytest.raises(UserError, match="already holds a run"):
-        GrpoRun(load_config(TrainConfig, finished_run / "config.toml"))
 
 
 def test_a_configuration_survives_being_written_and_read(tmp_path, base):
