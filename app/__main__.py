@@ -1,5 +1,6 @@
 """`python -m app`: compare checkpoints in the browser, on this machine alone unless told else."""
 
+import logging
 import os
 import socket
 from pathlib import Path
@@ -45,6 +46,9 @@ def main(argv: list[str]) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
     from app.page import CSS, HEAD, THEME, build_page
+    from app.words import is_news
+
+    logging.getLogger("uvicorn.error").addFilter(is_news)
 
     page = build_page(Path(options.runs), options.data, options.servers)
     page.launch(

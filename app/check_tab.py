@@ -45,4 +45,4 @@ def explain(completion: str, gold: str) -> str:
         ("time", f"{1000 * verdict.seconds:.1f} ms"),
     ]
     body = "".join(f"<tr><th>{name}</th><td>{code(text)}</td></tr>" for name, text in rows)
-    return f"<p>{badge(verdict.reward, verdict.extracted, verdict.reason)}</p><table>{body}</table>"
+    return f"<p>{badge(verdict.reward, verdict.extracted, verdict.reason)}</p><table class="votes">{body}</table>"

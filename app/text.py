@@ -93,7 +93,7 @@ def votes(
     for kind, count in counted:
         first = kinds.index(kind)
         answer = code(str(answers[first])[:80]) if kind is not None else "<i>no answer</i>"
-        mark = "" if rewards is None else " ✓" if rewards[first] else " ✗"
+        mark = "" if rewards is None else "&nbsp;✓" if rewards[first] else "&nbsp;✗"
         bar = "█" * max(1, round(20 * count / len(answers)))
         rows.append(f"<tr><td>{answer}{mark}</td><td>{count}</td><td>{bar}</td></tr>")
     rate = ""

@@ -1,7 +1,7 @@
 """`python docs/pictures.py RUNS`: the pictures of the README and the docs, made from a demo's runs.
 
 Needs a Chromium on the PATH. Writes app.png (Try it), app_compare.png, app_run.png, app_check.png,
-report.png and learning_curve.png beside this file.
+app_phone.png (small and dark), report.png and learning_curve.png beside this file.
 """
 
 import shutil
@@ -55,12 +55,13 @@ def photograph_app(page: Page) -> None:
             time.sleep(0.3)
     page.goto(address)
     page.wait_for_function(
-        "document.querySelector('input[aria-label=Right]')?.value.includes('step')"
+        "document.querySelector('input[aria-label=Right]')?.value?.includes('step')"
     )
     page.fill("#question textarea", QUESTION)
     page.fill("#gold input, #gold textarea", "66")
+    page.check("#colours input")
     page.click("#ask")
-    page.wait_for_selector("#right-verdict .badge", timeout=60_000)
+    page.wait_for_selector("#right-tokens .tokens", timeout=60_000)
     page.wait_for_timeout(1000)
     page.screenshot(path=DOCS / "app.png", full_page=True)
     tab(page, "Compare")
@@ -69,6 +70,8 @@ def photograph_app(page: Page) -> None:
     page.wait_for_timeout(2000)
     page.screenshot(path=DOCS / "app_compare.png", full_page=True)
     tab(page, "Run")
+    page.get_by_label("number input for Step").fill("150")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#run-plot img")
     page.wait_for_timeout(2000)
     page.screenshot(path=DOCS / "app_run.png", full_page=True)
@@ -78,6 +81,18 @@ def photograph_app(page: Page) -> None:
     page.click("#check-ask")
     page.wait_for_selector("#check-steps .badge")
     page.screenshot(path=DOCS / "app_check.png", full_page=True)
+    page.set_viewport_size({"width": 375, "height": 740})
+    page.emulate_media(color_scheme="dark")
+    page.goto(address)
+    page.wait_for_selector("#ask")
+    page.fill("#question textarea", QUESTION)
+    page.fill("#gold input, #gold textarea", "66")
+    page.click("#many")
+    page.wait_for_selector("#right-verdict .votes", timeout=60_000)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=DOCS / "app_phone.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1100, "height": 900})
 
 
 def tab(page: Page, name: str) -> None:
