@@ -45,4 +45,5 @@ def explain(completion: str, gold: str) -> str:
         ("time", f"{1000 * verdict.seconds:.1f} ms"),
     ]
     body = "".join(f"<tr><th>{name}</th><td>{code(text)}</td></tr>" for name, text in rows)
-    return f"<p>{badge(verdict.reward, verdict.extracted, verdict.reason)}</p><table class="votes">{body}</table>"
+    shown = badge(verdict.reward, verdict.extracted, verdict.reason)
+    return f'<p>{shown}</p><table class="votes">{body}</table>'
