@@ -21,8 +21,8 @@ from eval.result import summarize
 from rewards import Checker
 from sampling import load_sampler
 from train.config import TrainConfig, check_config
-from train.grpo import GrpoRun
 from train.metrics import read_metrics
+from train.run import TrainRun
 
 HELD_OUT = "synth:heldout,n=200,seed=0"
 
@@ -43,7 +43,7 @@ def settings(base: str, folder: Path, steps: int, seed: int) -> TrainConfig:
 
 def ours(config: TrainConfig) -> tuple[float, float, float, Path]:
     """Seconds in all, and a step for sampling (rewards included) and training; the adapter."""
-    run = GrpoRun(config)
+    run = TrainRun(config)
     begun = time.perf_counter()
     run.train()
     seconds = time.perf_counter() - begun

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from train.config import SftConfig, TrainConfig, check_config
-from train.grpo import GrpoRun
+from train.run import TrainRun
 from train.sft import run_sft
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +76,7 @@ def finished_run(shared_folder, base) -> Path:
     evaluation = {"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
     with FileLock(shared_folder / "run.lock"):
         if not folder.exists():
-            GrpoRun(config_of(folder, base, eval=evaluation)).train()
+            TrainRun(config_of(folder, base, eval=evaluation)).train()
     return folder
 
 

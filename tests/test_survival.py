@@ -16,8 +16,8 @@ from common.files import write_text
 from tests.conftest import ROOT, config_of
 from train.checkpoint import latest_checkpoint
 from train.config import TrainConfig, load_config, to_toml
-from train.grpo import GrpoRun
 from train.metrics import read_metrics
+from train.run import TrainRun
 
 
 def without_times(metrics):
@@ -97,7 +97,7 @@ def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(base, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys):
-    GrpoRun(config_of(tmp_path / "r", base)).train()
+    TrainRun(config_of(tmp_path / "r", base)).train()
     newest = latest_checkpoint(tmp_path / "r")
     weights = newest / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -108,6 +108,6 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys)
 def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
     config = load_config(TrainConfig, finished_run / "config.toml", ["--optimizer.lr", "0.5"])
     with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001, now 0\.5"):
-        GrpoRun(config, resume=True)
+        TrainRun(config, resume=True)
     with pytest.raises(UserError, match="already holds a run"):
-        GrpoRun(load_config(TrainConfig, finished_run / "config.toml"))
+        TrainRun(load_config(TrainConfig, finished_run / "config.toml"))

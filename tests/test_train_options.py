@@ -18,19 +18,19 @@ from train.advice import WINDOW, Advisor
 from train.checkpoint import latest_checkpoint
 from train.config import to_toml
 from train.curriculum import Curriculum
-from train.grpo import GrpoRun
 from train.metrics import read_metrics
 from train.plan import estimate
 from train.rollout import overlong_penalties
+from train.run import TrainRun
 
 
 def test_dynamic_sampling_draws_until_every_group_has_a_signal(base, tmp_path):
     grpo = {"dynamic_sampling": True, "max_draws": 8}
-    rollout, metrics = GrpoRun(config_of(tmp_path / "r", base, grpo=grpo)).sample(1)
+    rollout, metrics = TrainRun(config_of(tmp_path / "r", base, grpo=grpo)).sample(1)
     assert metrics["groups/drawn"] > 8
     assert len(rollout.prompts) == 8
     assert rollout.signal.all()
-    plain, once = GrpoRun(config_of(tmp_path / "s", base)).sample(1)
+    plain, once = TrainRun(config_of(tmp_path / "s", base)).sample(1)
     assert once["groups/drawn"] == 8
     assert not plain.signal.all()
 
@@ -60,7 +60,7 @@ def test_overlong_completions_lose_reward_softly(base, tmp_path):
     groups = [[Completion("", [1] * n, [0.0] * n, "stop") for n in (4, 15, 20)]]
     assert overlong_penalties(groups, 10, 20).tolist() == [[0.0, -0.5, -1.0]]
     config = config_of(tmp_path / "r", base, grpo={"overlong_free": 0})
-    rollout, metrics = GrpoRun(config).sample(1)
+    rollout, metrics = TrainRun(config).sample(1)
     assert (rollout.shaped < rollout.rewards).all()
     assert set(rollout.rewards.unique().tolist()) <= {0.0, 1.0}
     assert metrics["reward/mean"] == pytest.approx(float(rollout.rewards.mean()))
@@ -68,7 +68,7 @@ def test_overlong_completions_lose_reward_softly(base, tmp_path):
 
 def test_the_moved_reference_is_the_policy_of_that_step(base, tmp_path):
     config = config_of(tmp_path / "r", base, run={"steps": 5}, grpo={"reference_every": 3})
-    GrpoRun(config).train()
+    TrainRun(config).train()
     kls = [line["kl"] for line in read_metrics(tmp_path / "r")]
     assert kls[0] == pytest.approx(0.0, abs=1e-7)
     assert kls[2] > 1e-7
@@ -84,7 +84,7 @@ def test_old_checkpoints_go_and_the_best_stays(base, tmp_path):
         eval={"data": "synth:heldout,n=10,levels=1", "every": 2, "n": 2},
         optimizer={"lr": 1e-9},
     )
-    GrpoRun(config).train()
+    TrainRun(config).train()
     best = json.loads((tmp_path / "r" / "best.json").read_text())
     left = sorted(p.name for p in (tmp_path / "r" / "checkpoints").iterdir())
     assert left == sorted({f"step_{best['step']:06d}", "step_000005"})
@@ -100,7 +100,7 @@ def test_a_step_with_each_option_is_finite_and_moves(base, tmp_path, option):
         "autocast": {"model": {"autocast": True}},
     }[option]
     config = config_of(tmp_path / "r", base, run={"steps": 1}, **sections)
-    GrpoRun(config).train()
+    TrainRun(config).train()
     [line] = read_metrics(tmp_path / "r")
     assert line["grad_norm"] > 0
     assert line["skipped_steps"] == 0
@@ -108,7 +108,7 @@ def test_a_step_with_each_option_is_finite_and_moves(base, tmp_path, option):
 
 def test_steps_that_are_not_finite_are_skipped_kept_and_stop_the_run(base, tmp_path, monkeypatch):
     config = config_of(tmp_path / "r", base, run={"steps": 20, "save_every": 1})
-    run = GrpoRun(config)
+    run = TrainRun(config)
     plain, calls = run.policy.logprobs, []
 
     def poisoned(layout, **options):
@@ -151,10 +151,10 @@ def test_a_full_disk_stops_with_a_word_and_leaves_the_checkpoint_before_whole(ba
 
 
 def test_resuming_with_a_metrics_file_of_a_dead_run(base, tmp_path):
-    GrpoRun(config_of(tmp_path / "r", base)).train()
+    TrainRun(config_of(tmp_path / "r", base)).train()
     with open(tmp_path / "r" / "metrics.jsonl", "a") as file:
         file.write('{"step": 5, "loss": 0.0}\n{"step": 6, "lo')
-    GrpoRun(config_of(tmp_path / "r", base, run={"steps": 6}), resume=True).train()
+    TrainRun(config_of(tmp_path / "r", base, run={"steps": 6}), resume=True).train()
     lines = read_metrics(tmp_path / "r")
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert "reward/mean" in lines[4]

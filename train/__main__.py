@@ -23,9 +23,9 @@ def main(argv: list[str]) -> None:
 
         show_plan(config)
         return
-    from train.grpo import GrpoRun  # heavy imports only once the configuration is known good
+    from train.run import TrainRun  # heavy imports only once the configuration is known good
 
-    GrpoRun(config, resume=options.resume).train()
+    TrainRun(config, resume=options.resume).train()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,9 @@ class Grpo(Section):
         "none", description="truncated importance sampling against the sampler's log-probs"
     )
     correction_cap: float = Field(2.0, gt=0.0)
+    supervision: Literal["outcome", "process"] = Field(
+        "outcome", description="reward the answer, or each line's arithmetic as well"
+    )
     epochs: int = Field(1, ge=1, description="passes over a rollout (mu)")
     minibatches: int = Field(1, ge=1, description="optimiser steps a pass")
     strict: bool = Field(False, description="reward marked answers only, not a last number")
@@ -99,6 +102,38 @@ class Grpo(Section):
         if self.reference_every and not self.beta:
             raise ValueError("reference_every moves a reference that beta = 0 never uses")
         return self
+
+
+class Reinforce(Section):
+    baseline: Literal["moving_average", "none"] = "moving_average"
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of the moving average, a step")
+
+
+class Critic(Section):
+    kind: Literal["trunk", "separate"] = Field(
+        "trunk", description="a head on the policy's trunk, or a network of its own with LoRA"
+    )
+    through: bool = Field(False, description="let the value loss move the trunk as well")
+    gamma: float = Field(1.0, ge=0.0, le=1.0)
+    lam: float = Field(0.95, ge=0.0, le=1.0)
+    weight: float = Field(0.5, gt=0.0, description="of the value loss")
+    clip: float | None = Field(0.2, gt=0.0, description="of a value's move; none: unclipped")
+    whiten: bool = Field(True, description="advantages to mean 0 and deviation 1 over the batch")
+    lr: float = Field(1e-3, gt=0.0)
+    kl_weight: float = Field(0.2, gt=0.0, description="ppo_penalty: of the KL, at first")
+    kl_target: float = Field(0.01, gt=0.0, description="ppo_penalty: nats a token and update")
+
+
+class Trpo(Section):
+    delta: float = Field(0.01, gt=0.0, description="limit of the KL of a step, nats a token")
+    damping: float = Field(0.01, ge=0.0, description="added to the Fisher matrix's diagonal")
+    cg_steps: int = Field(10, ge=1)
+    backtracks: int = Field(10, ge=1)
+
+
+class Dpo(Section):
+    beta: float = Field(0.1, gt=0.0)
+    ranking: int = Field(2, ge=2, description="K completions a ranking, the first one right")
 
 
 class Optimizer(Section):
@@ -128,14 +163,19 @@ class Evaluation(Section):
 
 
 class TrainConfig(Section):
-    """`python -m train`: a GRPO run."""
+    """`python -m train`: a run of one algorithm, GRPO unless told otherwise."""
 
+    algorithm: str = "grpo"
     run: Run
     model: Model
     lora: Lora = Lora()
     data: Data
     sampler: Sampling = Sampling()
     grpo: Grpo = Grpo()
+    reinforce: Reinforce = Reinforce()
+    critic: Critic = Critic()
+    trpo: Trpo = Trpo()
+    dpo: Dpo = Dpo()
     optimizer: Optimizer = Optimizer()
     eval: Evaluation = Evaluation()
 
@@ -210,6 +250,9 @@ def to_toml(config: BaseModel) -> str:
     """The resolved configuration as TOML; `None`s are left out, as TOML has none."""
     lines: list[str] = []
     for name, section in config.model_dump(mode="json", exclude_none=True).items():
+        if not isinstance(section, dict):
+            lines += [f"{name} = {_toml_value(section)}", ""]
+            continue
         lines.append(f"[{name}]")
         lines += [f"{key} = {_toml_value(value)}" for key, value in section.items()]
         lines.append("")
@@ -232,7 +275,8 @@ def _pairs(overrides: Sequence[str]) -> list[tuple[str, Any]]:
     rest = list(overrides)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("--") or "." not in word.partition("=")[0]:
+        key = word.partition("=")[0]
+        if not word.startswith("--") or ("." not in key and key != "--algorithm"):
             raise UserError(f"unknown argument '{word}'; settings are given as --section.key value")
         key, equals, value = word[2:].partition("=")
         if not equals:

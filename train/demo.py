@@ -77,9 +77,9 @@ def train_policy(run: Path, base: Path, seed: int) -> None:
     if resume and latest_checkpoint(run).name == f"step_{config.run.steps:06d}":
         console.print(f"found {run}")
         return
-    from train.grpo import GrpoRun
+    from train.run import TrainRun
 
-    trainer = GrpoRun(config, resume=resume)
+    trainer = TrainRun(config, resume=resume)
     trainer.train()
     if trainer.done < config.run.steps:
         raise UserError("stopped; run make demo again to go on")

@@ -72,6 +72,10 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         free = FREE.get(section, set())
         if free is None:
             continue
+        if not isinstance(values, dict):
+            if before[section] != values:
+                found.append(f"{section} was {before[section]!r}, now {values!r}")
+            continue
         for key, value in values.items():
             if key not in free and before[section][key] != value:
                 found.append(f"{section}.{key} was {before[section][key]!r}, now {value!r}")

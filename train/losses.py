@@ -54,7 +54,7 @@ class LossOutput:
 def policy_loss(
     logprobs: Float[Tensor, "B T"],
     old_logprobs: Float[Tensor, "B T"],
-    advantages: Float[Tensor, "B"],
+    advantages: Float[Tensor, "B"] | Float[Tensor, "B T"],
     mask: Bool[Tensor, "B T"],
     *,
     ref_logprobs: Float[Tensor, "B T"] | None = None,
@@ -97,7 +97,8 @@ def policy_loss(
     tokens = (whole.tokens if whole else int(mask.sum())) or 1
     high = 1 + (epsilon if epsilon_high is None else epsilon_high)
     low = 1 - epsilon
-    advantages = advantages[:, None]
+    if advantages.ndim == 1:  # one for all tokens of a completion
+        advantages = advantages[:, None]
 
     log_ratio = (logprobs - old_logprobs) * mask
     if loss == "gspo":  # s = exp(mean log ρ); gradient through every token alike

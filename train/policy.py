@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from peft import (
     LoraConfig,
     PeftModel,
@@ -64,15 +65,23 @@ class Policy:
     def parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
 
-    def logprobs(
-        self, layout: PackedGroups, *, entropy_gradient: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Log-probs and entropies `[B, T]` of the completions, 0 where the mask is false."""
+    def states(self, layout: PackedGroups) -> Float[Tensor, "K d"]:
+        """The hidden states that predict the K tokens of the completions."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             hidden = hidden_states(self.model, layout.ids, layout.positions, layout)
+        return hidden[layout.predictors[layout.mask]].to(output_weight(self.model).dtype)
+
+    def logprobs(
+        self,
+        layout: PackedGroups,
+        *,
+        states: Float[Tensor, "K d"] | None = None,
+        entropy_gradient: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies `[B, T]` of the completions, 0 where the mask is false."""
         weight = output_weight(self.model)
         flat, entropy = token_logprobs(
-            hidden[layout.predictors[layout.mask]].to(weight.dtype),
+            self.states(layout) if states is None else states,
             weight,
             layout.targets[layout.mask],
             self.temperature,

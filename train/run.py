@@ -1,10 +1,10 @@
-"""Group Relative Policy Optimization (Shao et al., DeepSeekMath, arXiv 2402.03300, algorithm 1).
+"""The training loop (Shao et al., DeepSeekMath, arXiv 2402.03300, algorithm 1).
 
-For each step: sample N completions to each of P problems with the present policy, check them,
-turn the 0/1 rewards of each group into advantages, and raise the log-probs of the completions
-that did better than their group. What is left out: a value network (the group's mean is the
-baseline), a reward model (a checker says what is right), a second copy of the weights for the
-reference (the base with the adapter off).
+For each step: sample N completions to each of P problems with the present policy, check them, and
+let the algorithm learn from the 0/1 rewards. With GRPO that is: turn the rewards of each group into
+advantages, and raise the log-probs of the completions that did better than their group. What it
+leaves out: a value network (the group's mean is the baseline), a reward model (a checker says what
+is right), a second copy of the weights for the reference (the base with the adapter off).
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from rewards import Checker
 from sampling import Sampler, load_sampler, pick_backend
 from sampling.model import context_length, load_model, load_tokenizer
 from train.advice import Advisor
+from train.algorithms import Algorithm, pick_algorithm
 from train.batches import step_seed
 from train.checkpoint import load_state, remove_old, save_checkpoint, step_folder
 from train.config import TrainConfig
@@ -36,16 +37,16 @@ from train.opening import fitting, open_policy, overlap_warning
 from train.rollout import Rollout, collect, joined, rollout_metrics, save_rollout, show_completions
 from train.schedule import learning_rate
 from train.stop import polite_stop
-from train.update import update
 
 PATIENCE = 3  # steps in a row without a finite gradient, before the run stops
 
 
-class GrpoRun:
+class TrainRun:
     """One training run in its folder: everything that lives from the first step to the last."""
 
     def __init__(self, config: TrainConfig, *, resume: bool = False):
         self.config = config
+        algorithm = pick_algorithm(config)
         self.folder = Path(config.run.dir)
         problems = load_problems(config.data.train, limit=config.data.limit)
         self.tokenizer = load_tokenizer(config.model.path)
@@ -55,8 +56,9 @@ class GrpoRun:
         self.curriculum = Curriculum(len(self.problems), config.run.seed, config.grpo.curriculum)
         checkpoint = open_folder(self.folder, config, resume=resume)
         self.policy = open_policy(base, checkpoint, config)
+        self.algorithm = algorithm(config, self.policy, self.tokenizer)
         self.optimizer = torch.optim.AdamW(
-            self.policy.parameters,
+            parameter_groups(self.algorithm),
             lr=config.optimizer.lr,
             betas=config.optimizer.betas,
             weight_decay=config.optimizer.weight_decay,
@@ -74,6 +76,7 @@ class GrpoRun:
         return {
             "step": self.done,
             "optimizer": self.optimizer.state_dict(),
+            "algorithm": self.algorithm.state(),
             "curriculum": self.curriculum.state(),
             "best": dataclasses.astuple(self.best),
             "bad_steps": self.bad_steps,
@@ -82,6 +85,7 @@ class GrpoRun:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
+        self.algorithm.restore(state["algorithm"])
         self.curriculum.restore(state["curriculum"])
         self.done, self.bad_steps = state["step"], state["bad_steps"]
         self.best = Best(*state["best"])
@@ -107,7 +111,9 @@ class GrpoRun:
         log = MetricsLog(self.folder, resume_after=self.done, trackers=config.run.trackers)
         advisor = Advisor(sampler_kl=config.sampler.kl_warning, beta=config.grpo.beta)
         with progress_bar() as progress, polite_stop() as stop:
-            task = progress.add_task("GRPO", total=steps, completed=self.done, note="")
+            task = progress.add_task(
+                config.algorithm.upper(), total=steps, completed=self.done, note=""
+            )
             if self.done == 0 and config.eval.every:
                 self.evaluate(0)
             while self.done < steps and not stop.wanted:
@@ -171,19 +177,12 @@ class GrpoRun:
             schedule=settings.schedule,
             warmup_steps=settings.warmup_steps,
         )
-        self.optimizer.param_groups[0]["lr"] = rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["relative"]
         begun = time.perf_counter()
         torch.manual_seed(step_seed(config.run.seed, step))  # for dropout, if there is any
-        stats = update(
-            self.policy,
-            self.optimizer,
-            rollout,
-            config.grpo,
-            max_tokens=config.sampler.max_tokens,
-            tokens_per_pass=settings.pass_size(),
-            max_grad_norm=settings.max_grad_norm,
-            seed=step_seed(config.run.seed, step),
-        )
+        seed = step_seed(config.run.seed, step)
+        stats = self.algorithm.learn(self.optimizer, rollout, seed=seed)
         self._judge(step, rollout, stats)
         every = config.grpo.reference_every
         if every and step % every == 0:
@@ -259,6 +258,17 @@ class GrpoRun:
             self.save(step)
             write_text(self.folder / "best.json", json.dumps(dataclasses.asdict(self.best)) + "\n")
         return found
+
+
+def parameter_groups(algorithm: Algorithm) -> list[dict[str, Any]]:
+    """Policy and critic, each with its learning rate relative to the policy's."""
+    mine = algorithm.policy.parameters
+    known = set(map(id, mine))
+    groups: list[dict[str, Any]] = [{"params": mine, "relative": 1.0}]
+    if others := [p for p in algorithm.parameters() if id(p) not in known]:
+        config = algorithm.config
+        groups.append({"params": others, "relative": config.critic.lr / config.optimizer.lr})
+    return groups
 
 
 @dataclasses.dataclass

@@ -1,0 +1,52 @@
+"""The ladder: each algorithm a small file, all on the same rollouts, one registry."""
+
+from common.errors import UserError, nearest
+from train.algorithms.actor_critic import ActorCritic
+from train.algorithms.base import ROLLOUT, Algorithm
+from train.algorithms.dpo import Dpo
+from train.algorithms.grpo import Grpo
+from train.algorithms.ppo import Ppo, PpoPenalty
+from train.algorithms.reinforce import Reinforce, Rloo
+from train.algorithms.trpo import Npg, Trpo
+from train.config import TrainConfig
+
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "reinforce": Reinforce,
+    "rloo": Rloo,
+    "a2c": ActorCritic,
+    "ppo": Ppo,
+    "ppo_penalty": PpoPenalty,
+    "grpo": Grpo,
+    "dpo": Dpo,
+    "trpo": Trpo,
+    "npg": Npg,
+}
+SECTIONS = ("reinforce", "critic", "trpo", "dpo")
+ONCE = ("reinforce", "rloo", "a2c", "trpo", "npg")  # no ratio that would allow a second step
+
+
+def pick_algorithm(config: TrainConfig) -> type[Algorithm]:
+    """The algorithm of a configuration.
+
+    Raises UserError if there is none of that name, or for a setting that it would not read.
+    """
+    name = config.algorithm
+    if name not in ALGORITHMS:
+        raise UserError(f"unknown algorithm '{name}'{nearest(name, ALGORITHMS)}")
+    algorithm = ALGORITHMS[name]
+    for section in SECTIONS:
+        mine, usual = getattr(config, section), type(getattr(config, section))()
+        if section != algorithm.section and mine != usual:
+            raise UserError(f"[{section}] has no meaning for algorithm = '{name}'")
+    grpo, usual_grpo = config.grpo, type(config.grpo)()
+    for key in type(grpo).model_fields:
+        if key not in ROLLOUT | algorithm.reads and getattr(grpo, key) != getattr(usual_grpo, key):
+            raise UserError(f"grpo.{key} has no meaning for algorithm = '{name}'")
+    if name in ONCE and (grpo.epochs > 1 or grpo.minibatches > 1):
+        raise UserError(f"algorithm = '{name}' takes one step a rollout: epochs = minibatches = 1")
+    if name == "dpo" and config.dpo.ranking > grpo.completions:
+        raise UserError("dpo.ranking is larger than grpo.completions")
+    return algorithm
+
+
+__all__ = ["ALGORITHMS", "Algorithm", "pick_algorithm"]
