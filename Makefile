@@ -5,6 +5,7 @@
 #   make lint            ruff, mypy, import contracts
 #   make app             compare checkpoints in the browser
 #   make bench           measurements against peers
+#   make ladder          every algorithm on one task: two hours on two cores
 #   GPU=1 make …         the CUDA build of vLLM instead of the CPU build
 
 PYTHON ?= python3
@@ -34,7 +35,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 # Without compiled files `import peft` takes three times as long, and every test of a command pays.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint app bench setup clean
+.PHONY: demo test lint app bench ladder setup clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -51,7 +52,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m train.demo --seed $(SEED)
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -72,6 +73,11 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/grpo_step.py runs/base-seed0
+	$(BIN)/python benchmarks/app.py runs
+
+ladder: $(STAMP)
+	@test -d runs/base-seed0 || $(BIN)/python -m train.demo
+	$(BIN)/python benchmarks/ladder.py runs/base-seed0 runs/ladder
 
 clean:
 	rm -rf runs

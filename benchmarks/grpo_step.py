@@ -13,10 +13,15 @@ sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py
 
 import tempfile
 import time
+from typing import Any
+
+import pandas
 
 from benchmarks.peer_trl import grpo_trainer, save_adapter, timed
 from data import PromptTemplate, load_problems
+from eval.compare import compare
 from eval.harness import Protocol, sample_problems
+from eval.intervals import Estimate
 from eval.result import summarize
 from rewards import Checker
 from sampling import load_sampler
@@ -24,7 +29,7 @@ from train.config import TrainConfig, check_config
 from train.metrics import read_metrics
 from train.run import TrainRun
 
-HELD_OUT = "synth:heldout,n=200,seed=0"
+HELD_OUT = "synth:heldout,n=500,seed=0"
 
 
 def settings(base: str, folder: Path, steps: int, seed: int) -> TrainConfig:
@@ -66,28 +71,35 @@ def theirs(config: TrainConfig, template: PromptTemplate) -> tuple[float, float,
     return seconds, sum(sampling) / steps, (seconds - sum(sampling)) / steps, folder
 
 
-def pass_at_1(base: str, adapter: Path | None) -> str:
-    """pass@1 with its interval, 8 samples a problem."""
+def evaluated(base: str, adapter: Path | None) -> tuple[dict[str, Any], pandas.DataFrame]:
+    """The result on the held-out problems, 16 samples each."""
     sampler = load_sampler("torch", base, adapter=adapter)
     problems = load_problems(HELD_OUT)
-    protocol = Protocol(n=8, temperature=1.0, max_tokens=96, seed=0)
+    protocol = Protocol(n=16, temperature=1.0, max_tokens=96, seed=0)
     with Checker() as checker:
         samples = sample_problems(
             sampler, problems, PromptTemplate(sampler.tokenizer), checker, protocol, quiet=True
         )
-    found = summarize(
+    results = summarize(
         samples, [1], model=base, adapter=str(adapter), data=HELD_OUT, seed=0, temperature=1.0
-    )["pass_at_k"]["1"]
-    return f"{found['mean']:.3f} [{found['ci_low']:.3f}, {found['ci_high']:.3f}]"
+    )
+    return results, samples
+
+
+def pass_at_1(result: tuple[dict[str, Any], pandas.DataFrame]) -> str:
+    return str(Estimate(**result[0]["pass_at_k"]["1"]))
 
 
 def main(base: str, steps: int, seeds: int) -> None:
     from sampling.model import load_tokenizer
 
     template = PromptTemplate(load_tokenizer(base))
-    print(f"base: pass@1 {pass_at_1(base, None)}; {steps} steps of 16 × 16 completions", flush=True)
+    print(
+        f"base: pass@1 {pass_at_1(evaluated(base, None))}; {steps} steps of 16 × 16 completions",
+        flush=True,
+    )
     for seed in range(seeds):
-        per_minute = []
+        per_minute, found = [], []
         for name in ("mathgrpo", "TRL"):
             with tempfile.TemporaryDirectory() as folder:
                 config = settings(base, Path(folder) / "run", steps, seed)
@@ -95,13 +107,19 @@ def main(base: str, steps: int, seeds: int) -> None:
                     ours(config) if name == "mathgrpo" else theirs(config, template)
                 )
                 per_minute.append(60 * steps / seconds)
+                found.append(evaluated(base, adapter))
                 print(
                     f"seed {seed}  {name:<9} {per_minute[-1]:6.1f} steps a minute, a step: "
                     f"sampling {sampling:.2f} s, training {training:.2f} s; "
-                    f"pass@1 {pass_at_1(base, adapter)}",
+                    f"pass@1 {pass_at_1(found[-1])}",
                     flush=True,
                 )
-        print(f"seed {seed}  mathgrpo is {per_minute[0] / per_minute[1]:.2f} times as fast")
+        difference = compare(found[1], found[0]).details[1]
+        print(
+            f"seed {seed}  mathgrpo is {per_minute[0] / per_minute[1]:.2f} times as fast; pass@1, "
+            f"mathgrpo - TRL, paired: {difference.estimate}, p = {difference.p_value:.2g}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def tiny_model(vocabulary: int, width: int = 128):
 def policy_on(model):
     """A policy with our attention and a LoRA adapter."""
     from sampling.packed import ATTENTION
-    from train.config import Lora
     from train.policy import Policy, add_lora
+    from train.sections import Lora
 
     model.set_attn_implementation(ATTENTION)
     return Policy(add_lora(model, Lora(rank=16), 0), 1.0)

@@ -38,7 +38,7 @@ def load_problems(source: str | Path, *, limit: int | None = None) -> list[Probl
     if str(source).startswith("synth:"):
         return _synthetic(str(source))[:limit]
     path = Path(source)
-    records = _read_file(path) if path.exists() or path.suffix else _read_hub(str(source))
+    records = read_rows(path) if path.exists() or path.suffix else _read_hub(str(source))
     problems: list[Problem] = []
     for where, record in records:
         if limit is not None and len(problems) >= limit:
@@ -166,7 +166,11 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The records of a JSONL or Parquet file, each with its place in words.
+
+    Raises UserError where it cannot be read.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:

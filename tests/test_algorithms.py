@@ -1,6 +1,7 @@
 """The ladder: each algorithm against its formula, learning, resuming, refusing what it cannot read."""
 
 import itertools
+import json
 import shutil
 
 import pytest
@@ -16,20 +17,20 @@ from sampling.packed import ATTENTION
 from tests.conftest import command, config_of
 from tests.test_survival import without_times
 from train.algorithms import ALGORITHMS, pick_algorithm
-from train.algorithms.base import Minibatch, Piece
 from train.algorithms.critic import gae, token_rewards, value_loss
-from train.algorithms.dpo import dpo_loss, plackett_luce
+from train.algorithms.dpo import plackett_luce, preference_loss
 from train.algorithms.grpo import process_advantages
 from train.algorithms.ppo import adapted
 from train.algorithms.steps import step_rewards
 from train.algorithms.trpo import Trpo, conjugate_gradient, flat
-from train.config import Lora, load_config, to_toml
+from train.config import TrainConfig, load_config, to_toml
 from train.losses import Normalizer, policy_loss
 from train.metrics import read_metrics
+from train.packing import Minibatch, Piece, pack
 from train.policy import Policy, add_lora
 from train.rollout import Rollout
 from train.run import TrainRun
-from train.update import pack
+from train.sections import Lora
 
 torch.set_default_dtype(torch.float32)
 
@@ -107,7 +108,7 @@ def test_the_surrogate_takes_an_advantage_for_each_token():
 def test_dpo_and_plackett_luce():
     scores = torch.randn(6, 2, generator=torch.Generator().manual_seed(5)).double()
     scores.requires_grad_()
-    dpo = dpo_loss(scores[:, 0], scores[:, 1])
+    dpo = preference_loss(scores[:, 0], scores[:, 1])
     torch.testing.assert_close(plackett_luce(scores), dpo, atol=1e-12, rtol=0)
     plain = -torch.log(1 / (1 + torch.exp(-(scores[:, 0] - scores[:, 1]))))
     torch.testing.assert_close(dpo, plain, atol=1e-12, rtol=0)
@@ -180,7 +181,7 @@ def test_the_fisher_product_is_that_of_the_explicit_matrix():
     fisher = torch.zeros(size, size, dtype=torch.float64)
     for k, v in itertools.product(range(log_p.shape[0]), range(log_p.shape[1])):
         score = flat(torch.autograd.grad(log_p[k, v], parameters, retain_graph=True)).double()
-        fisher += float(log_p[k, v].exp()) * torch.outer(score, score) / 5
+        fisher += log_p[k, v].exp().item() * torch.outer(score, score) / 5
     for seed in range(3):
         vector = torch.randn(size, generator=torch.Generator().manual_seed(seed))
         found = algorithm.fisher_product(batch, vector).double()
@@ -208,6 +209,7 @@ RUNS = {name: {} for name in ALGORITHMS} | {
     "ppo": {"grpo": {"epochs": 2, "minibatches": 2, "beta": 0.01}, "critic": {"kind": "separate"}},
     "ppo_penalty": {"grpo": {"epochs": 2, "beta": 0.01}},
     "grpo": {"grpo": {"supervision": "process", "beta": 0.01}},
+    "rlhf": {"grpo": {"beta": 0.01}, "rlhf": {"pair_steps": 1}},
     "dpo": {"dpo": {"ranking": 3}},
 }
 
@@ -243,6 +245,60 @@ def test_every_algorithm_learns_and_resumes_as_if_it_had_not_stopped(base, tmp_p
     assert all(torch.equal(a[key], b[key]) for key in b)
 
 
+def write_pairs(path):
+    """Pairs that differ in their last word alone."""
+    rows = [
+        {
+            "question": f"What is {a} + 1?",
+            "chosen": f"It is {a}+1={a + 1}.\n#### {a + 1}",
+            "rejected": f"It is {a}+1={a + 1}.\n#### 0",
+        }
+        for a in range(2, 90)
+    ]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_dpo_learns_from_a_file_of_pairs(base, tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    config = config_of(
+        tmp_path / "r", base, data={"pairs": str(pairs)}, grpo={"beta": 0.0}, run={"steps": 12}
+    ).model_copy(update={"algorithm": "dpo"})
+    TrainRun(config).train()
+    lines = read_metrics(tmp_path / "r")
+    assert all(line["time/sample_s"] == 0 for line in lines)
+    assert lines[0]["loss"] == pytest.approx(0.693, abs=1e-3)  # log 2: policy and reference agree
+    assert lines[-1]["loss"] < 0.6
+
+
+def test_a_reward_model_learns_to_tell_and_is_then_frozen(base, tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    config = config_of(
+        tmp_path / "r",
+        base,
+        data={"pairs": str(pairs)},
+        grpo={"beta": 0.01},
+        rlhf={"pair_steps": 12, "lr": 3e-3},
+        run={"steps": 13},
+    ).model_copy(update={"algorithm": "rlhf"})
+    run = TrainRun(config)
+    run.train()
+    lines = read_metrics(tmp_path / "r")
+    assert lines[11]["rlhf/accuracy"] > 0.9
+    assert "rlhf/accuracy" not in lines[12]
+    assert "rlhf/score" in lines[12]
+    assert lines[12]["time/sample_s"] > 0  # PPO samples
+
+
+def test_a_file_that_holds_no_pairs_is_named(base, tmp_path):
+    write_text(tmp_path / "p.jsonl", '{"question": "1+1?", "chosen": "2"}\n')
+    config = config_of(
+        tmp_path / "r", base, data={"pairs": str(tmp_path / "p.jsonl")}, grpo={"beta": 0.0}
+    ).model_copy(update={"algorithm": "dpo"})
+    with pytest.raises(UserError, match="line 1: no text in 'rejected'"):
+        TrainRun(config)
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
@@ -250,20 +306,29 @@ def test_every_algorithm_learns_and_resumes_as_if_it_had_not_stopped(base, tmp_p
         (["--algorithm", "dpo", "--critic.lam", "0.5"], "[critic] has no meaning"),
         (["--algorithm", "ppo", "--grpo.loss", "gspo"], "grpo.loss has no meaning"),
         (["--algorithm", "rloo", "--grpo.epochs", "2"], "takes one step a rollout"),
+        (["--data.pairs", "x.jsonl"], "data.pairs has no meaning for algorithm = 'grpo'"),
         (["--algorithm", "dpo", "--dpo.ranking", "9"], "larger than grpo.completions"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(base, tmp_path, words, answer):
     write_text(tmp_path / "c.toml", to_toml(config_of(tmp_path / "r", base, grpo={"beta": 0.0})))
-    done = command("train", tmp_path / "c.toml", *words)
-    assert done.returncode != 0
-    assert answer in done.stderr
-    assert "Traceback" not in done.stderr
+    config = load_config(TrainConfig, tmp_path / "c.toml", words)
+    with pytest.raises(UserError) as refused:
+        TrainRun(config)
+    assert answer in str(refused.value)
     assert not (tmp_path / "r").exists()
+
+
+def test_the_command_takes_an_algorithm_and_refuses_in_one_line(base, tmp_path):
+    write_text(tmp_path / "c.toml", to_toml(config_of(tmp_path / "r", base)))
+    done = command("train", tmp_path / "c.toml", "--algorithm", "reinforce")
+    assert done.returncode == 2
+    assert "grpo.beta has no meaning for algorithm = 'reinforce'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_algorithm_is_part_of_the_configuration(base, tmp_path):
     config = config_of(tmp_path / "r", base, grpo={"beta": 0.0})
     write_text(tmp_path / "c.toml", to_toml(config.model_copy(update={"algorithm": "rloo"})))
-    assert load_config(type(config), tmp_path / "c.toml").algorithm == "rloo"
+    assert load_config(TrainConfig, tmp_path / "c.toml").algorithm == "rloo"
     assert pick_algorithm(config) is ALGORITHMS["grpo"]

@@ -4,6 +4,7 @@ import contextlib
 import urllib.parse
 
 import pytest
+from gradio_client import Client
 
 from app.answers import Answer, Answerer
 from app.changes import coloured, find_parting, parting_html, token_texts
@@ -87,18 +88,27 @@ def test_problems_are_picked_by_set_and_level_and_leafed_through(page):
     page.wait_for_function(f"{value} == {seen[1]!r}")
 
 
-def test_enter_asks_and_escape_stops(page):
+def test_enter_asks(page):
     page.fill("#question textarea", QUESTION)
     page.focus("#question textarea")
     page.keyboard.press("Enter")
     page.wait_for_function(BOTH_DONE)
-    page.get_by_role("button", name="Sampling").click()
-    page.get_by_label("Samples").first.fill("64")
-    page.click("#many")
+    assert page.input_value("#question textarea") == QUESTION  # no new line
+
+
+def test_who_waits_sees_a_place_in_the_queue_and_may_leave_it(page, address):
+    client = Client(address, verbose=False)
+    labels = ["small: base", "small: step 2", "small: step 4", "small: base"]
+    jobs = [client.submit(QUESTION, labels, "17", 64, i, api_name="/samples") for i in range(8)]
+    page.fill("#question textarea", QUESTION)
+    page.click("#ask")
+    page.wait_for_function("/queue: \\d+\\/\\d+/.test(document.body.innerText)")
     page.keyboard.press("Escape")
-    page.wait_for_timeout(500)
-    page.keyboard.press("Enter")  # the page still listens
-    assert page.locator("#ask").is_enabled()
+    assert all(len(job.result()) == 4 for job in jobs)
+    page.wait_for_timeout(3000)  # more than an answer takes
+    assert page.locator(".badge").count() == 0
+    page.click("#ask")  # the page still listens
+    page.wait_for_function(BOTH_DONE)
 
 
 def test_asking_nothing_says_so_in_words(page):

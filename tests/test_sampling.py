@@ -13,8 +13,8 @@ from sampling import load_sampler
 from sampling.model import load_model, load_tokenizer
 from sampling.packed import PackedGroups
 from sampling.sampler import has_vllm
-from train.config import Lora
 from train.policy import Policy, add_lora
+from train.sections import Lora
 
 
 def prompts_for(tokenizer, n=12):

@@ -16,8 +16,8 @@ from sampling import load_sampler
 from sampling.model import load_model, load_tokenizer
 from sampling.sampler import has_vllm
 from tests.test_sampling import logprob_gap, make_policy, prompts_for, shake
-from train.config import Lora
 from train.policy import add_lora
+from train.sections import Lora
 
 pytestmark = [
     pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed on this platform"),

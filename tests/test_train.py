@@ -13,14 +13,14 @@ from sampling.model import load_model, load_tokenizer
 from tests.conftest import ROOT, config_of
 from train.algorithms import pick_algorithm
 from train.batches import batch_indices
-from train.config import Grpo, Lora, SftConfig, TrainConfig, check_config, load_config, to_toml
+from train.config import SftConfig, TrainConfig, check_config, load_config, to_toml
 from train.logprobs import token_logprobs
 from train.losses import Normalizer, policy_loss
 from train.metrics import read_metrics
 from train.policy import Policy, add_lora
 from train.run import TrainRun
+from train.sections import Grpo, Lora
 from train.sft import run_sft
-from train.update import minibatches, update
 
 KEYS = [
     "step",
@@ -103,7 +103,7 @@ def gradient(base, rollout, tokens_per_pass, **grpo):
     policy = algorithm.policy
     optimizer = torch.optim.SGD(policy.parameters, lr=1.0)
     before = [p.detach().clone() for p in policy.parameters]
-    stats = update(algorithm, optimizer, rollout, seed=0)
+    stats = algorithm.learn(optimizer, rollout, seed=0)
     steps = [b - p.detach() for b, p in zip(before, policy.parameters, strict=True)]
     return torch.cat([g.flatten() for g in steps]), stats
 
@@ -174,7 +174,7 @@ def test_packing_and_sharing_the_prompt_change_no_gradient(base, tmp_path, loss)
 def test_groups_without_signal_are_counted_but_never_passed(base, tmp_path):
     rollout = TrainRun(config_of(tmp_path / "r", base)).sample(1)[0]
     rollout.rewards[:] = 1.0
-    [batch] = minibatches(learner(base, 1000), rollout, 0)
+    [batch] = learner(base, 1000).batches(rollout, 0)
     assert batch.pieces == []
     assert batch.whole.sequences == 64
     steps, stats = gradient(base, rollout, 1000)

@@ -12,10 +12,11 @@ from common.errors import UserError
 from data import PromptTemplate, load_problems
 from sampling import pick_backend
 from sampling.model import DTYPES, context_length, load_tokenizer
-from train.config import Model, TrainConfig, to_toml
+from train.config import TrainConfig, to_toml
 from train.logprobs import CHUNK_ELEMENTS
 from train.opening import fitting
 from train.policy import add_lora
+from train.sections import Model
 
 BUFFERS = 14  # tensors of the width of the model that a layer keeps for the backward pass, roughly
 

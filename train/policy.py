@@ -19,8 +19,8 @@ from torch import Tensor
 from common.errors import UserError
 from sampling.lora import speed_up
 from sampling.packed import PackedGroups, hidden_states, output_weight
-from train.config import Lora
 from train.logprobs import token_logprobs
+from train.sections import Lora
 
 REFERENCE = "reference"  # the name of the frozen second adapter
 

@@ -20,8 +20,8 @@ from rewards import Checker, Verdict
 from rewards.extra import length_penalty
 from sampling import Completion, Sampler
 from train.advantages import group_advantages, has_signal
-from train.config import Grpo, Sampling
 from train.metrics import Metrics
+from train.sections import Grpo, Sampling
 
 
 @dataclasses.dataclass

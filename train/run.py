@@ -34,6 +34,7 @@ from train.curriculum import Curriculum
 from train.folder import open_folder, resume_command, warn
 from train.metrics import Metrics, MetricsLog, peak_memory_gib
 from train.opening import fitting, open_policy, overlap_warning
+from train.pairs import PairFile
 from train.rollout import Rollout, collect, joined, rollout_metrics, save_rollout, show_completions
 from train.schedule import learning_rate
 from train.stop import polite_stop
@@ -68,6 +69,8 @@ class TrainRun:
             self._restore(load_state(checkpoint))
         elif overlap := overlap_warning(config, problems):
             warn(self.folder, overlap)
+        pairs = config.data.pairs
+        self.pairs = PairFile(pairs, self.template) if pairs else None
         self.checker = Checker(strict=config.grpo.strict)
         self.sampler = self._open_sampler()
 
@@ -144,6 +147,9 @@ class TrainRun:
     def sample(self, step: int) -> tuple[Rollout, Metrics]:
         """The step's rollout, and what it tells; with dynamic sampling, of several draws."""
         config, grpo = self.config, self.config.grpo
+        if self.pairs is not None and self.algorithm.wants_pairs:
+            rollout = self.pairs.draw(grpo.prompts, step_seed(config.run.seed, step))
+            return rollout, {"step": step, **rollout_metrics([rollout])}
         draws: list[Rollout] = []
         while True:
             indices = self.curriculum.take(grpo.prompts)

@@ -18,11 +18,12 @@ from common.progress import progress_bar
 from data import Problem, PromptTemplate, load_problems
 from sampling.model import context_length, load_model, load_tokenizer, write_base_note
 from sampling.packed import PackedGroups, hidden_states, output_weight
-from train.config import SftConfig, SftOptimizer, load_config, to_toml
+from train.config import SftConfig, load_config, to_toml
 from train.logprobs import token_logprobs
 from train.muon import Muon
 from train.policy import add_lora
 from train.schedule import learning_rate
+from train.sections import SftOptimizer
 from train.tiny import save_base, tiny_model, tiny_tokenizer
 
 Example = tuple[list[int], list[int]]  # prompt and target token ids

@@ -7,6 +7,7 @@ from train.algorithms.dpo import Dpo
 from train.algorithms.grpo import Grpo
 from train.algorithms.ppo import Ppo, PpoPenalty
 from train.algorithms.reinforce import Reinforce, Rloo
+from train.algorithms.rlhf import Rlhf
 from train.algorithms.trpo import Npg, Trpo
 from train.config import TrainConfig
 
@@ -17,12 +18,14 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": Ppo,
     "ppo_penalty": PpoPenalty,
     "grpo": Grpo,
+    "rlhf": Rlhf,
     "dpo": Dpo,
     "trpo": Trpo,
     "npg": Npg,
 }
-SECTIONS = ("reinforce", "critic", "trpo", "dpo")
+SECTIONS = ("reinforce", "critic", "rlhf", "trpo", "dpo")
 ONCE = ("reinforce", "rloo", "a2c", "trpo", "npg")  # no ratio that would allow a second step
+PAIRED = ("dpo", "rlhf")  # can learn from a file of pairs
 
 
 def pick_algorithm(config: TrainConfig) -> type[Algorithm]:
@@ -36,7 +39,7 @@ def pick_algorithm(config: TrainConfig) -> type[Algorithm]:
     algorithm = ALGORITHMS[name]
     for section in SECTIONS:
         mine, usual = getattr(config, section), type(getattr(config, section))()
-        if section != algorithm.section and mine != usual:
+        if section not in algorithm.sections and mine != usual:
             raise UserError(f"[{section}] has no meaning for algorithm = '{name}'")
     grpo, usual_grpo = config.grpo, type(config.grpo)()
     for key in type(grpo).model_fields:
@@ -44,6 +47,10 @@ def pick_algorithm(config: TrainConfig) -> type[Algorithm]:
             raise UserError(f"grpo.{key} has no meaning for algorithm = '{name}'")
     if name in ONCE and (grpo.epochs > 1 or grpo.minibatches > 1):
         raise UserError(f"algorithm = '{name}' takes one step a rollout: epochs = minibatches = 1")
+    if config.data.pairs and name not in PAIRED:
+        raise UserError(f"data.pairs has no meaning for algorithm = '{name}'")
+    if config.data.pairs and config.dpo.ranking > 2:
+        raise UserError("data.pairs holds pairs: dpo.ranking must be 2")
     if name == "dpo" and config.dpo.ranking > grpo.completions:
         raise UserError("dpo.ranking is larger than grpo.completions")
     return algorithm

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from train.algorithms.base import Algorithm, Forward, Minibatch, Piece, token_sums
+from train.algorithms.base import Algorithm, Forward, token_sums
 from train.algorithms.critic import Critic, gae, token_rewards, value_loss
 from train.losses import LossOutput, Normalizer
 from train.metrics import Metrics
+from train.packing import Minibatch, Piece
 from train.rollout import Rollout
 
 
@@ -21,7 +22,7 @@ class ActorCritic(Algorithm):
     """Policy gradient with a learned value as baseline."""
 
     reads = frozenset(("entropy_bonus",))
-    section = "critic"
+    sections: tuple[str, ...] = ("critic",)
     only_signal = False  # a group all right or all wrong still teaches the critic
 
     def __init__(self, *args: Any):

@@ -6,48 +6,27 @@ up gradients; the algorithm says what to freeze before the update and what each 
 
 import abc
 import dataclasses
+import math
+import random
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sampling.packed import PackedGroups
 from train.config import TrainConfig
 from train.losses import LossOutput, Normalizer
 from train.metrics import Metrics
+from train.packing import Minibatch, Piece, Unit, pack, split
 from train.policy import Policy
 from train.rollout import Rollout
+from train.tally import Tally
 
 # Settings in [grpo] that shape the rollout, whatever the algorithm.
 ROLLOUT = frozenset(
     "prompts completions strict mask_truncated overlong_free dynamic_sampling max_draws curriculum "
     "epochs minibatches".split()
 )
-
-Unit = list[tuple[int, int]]  # completions, each as (group, member)
-
-
-@dataclasses.dataclass
-class Piece:
-    """Some completions of one minibatch, packed for one pass; `rows` are their (group, member)."""
-
-    layout: PackedGroups
-    rows: list[tuple[int, int]]
-    advantages: Float[Tensor, "B"] | Float[Tensor, "B T"]
-    sampler_logprobs: Float[Tensor, "B T"]
-    mask: Tensor  # [B, T]
-    old_logprobs: Float[Tensor, "B T"] | None = None
-    ref_logprobs: Float[Tensor, "B T"] | None = None
-    frozen: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # what else must not move
-
-
-@dataclasses.dataclass
-class Minibatch:
-    """What one optimiser step learns from."""
-
-    pieces: list[Piece]
-    whole: Normalizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +42,7 @@ class Algorithm(abc.ABC):
     """One way to learn from rollouts."""
 
     reads: frozenset[str] = frozenset()  # settings in [grpo] it reads beside ROLLOUT
-    section: str | None = None  # its own section of the configuration
+    sections: tuple[str, ...] = ()  # of the configuration, its own
     only_signal = True  # groups whose rewards are all equal teach it nothing
 
     def __init__(self, config: TrainConfig, policy: Policy, tokenizer: Any):
@@ -77,6 +56,11 @@ class Algorithm(abc.ABC):
     @property
     def entropy_gradient(self) -> bool:
         """Whether the loss needs the gradient of the entropy."""
+        return False
+
+    @property
+    def wants_pairs(self) -> bool:
+        """Whether the next step can learn from a file of pairs."""
         return False
 
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -113,10 +97,63 @@ class Algorithm(abc.ABC):
         return {}
 
     def learn(self, optimizer: torch.optim.Optimizer, rollout: Rollout, *, seed: int) -> Metrics:
-        """Take the optimiser steps of one rollout."""
-        from train.update import update
+        """Take `epochs` × `minibatches` optimiser steps on a rollout.
 
-        return update(self, optimizer, rollout, seed=seed)
+        A step whose gradient is not finite is skipped and counted. Returns means over the tokens
+        that were trained on (None where nothing was).
+        """
+        policy = self.policy
+        batches = self.batches(rollout, seed)
+        self.prepare(batches, rollout)
+        tally = Tally()
+        policy.model.train()
+        for epoch in range(self.config.grpo.epochs):
+            if epoch:
+                random.Random(f"{seed}/epoch/{epoch}").shuffle(batches)
+            for batch in batches:
+                if not batch.pieces:
+                    continue
+                for piece in batch.pieces:
+                    states = policy.states(piece.layout)
+                    logprobs, entropy = policy.logprobs(
+                        piece.layout, states=states, entropy_gradient=self.entropy_gradient
+                    )
+                    if epoch == 0:
+                        tally.sampler_gap(piece, logprobs)
+                    out = self.loss(piece, Forward(logprobs, entropy, states), batch.whole)
+                    out.loss.backward()
+                    tally.add(out.loss, out.metrics, entropy.detach(), piece.mask)
+                norm = float(self._clip_gradients())
+                if math.isfinite(norm):  # else the step is skipped, and counted
+                    optimizer.step()
+                tally.step(norm)
+                optimizer.zero_grad(set_to_none=True)
+        policy.model.eval()
+        with_kl = any(piece.ref_logprobs is not None for b in batches for piece in b.pieces)
+        means = tally.means(with_kl=with_kl)
+        return {**means, **self.finish(means)}
+
+    def batches(self, rollout: Rollout, seed: int) -> list[Minibatch]:
+        """Split the groups at random into minibatches, each packed into pieces."""
+        count = self.config.grpo.minibatches
+        groups = list(range(len(rollout.prompts)))
+        if count > 1:
+            random.Random(f"{seed}/minibatches").shuffle(groups)
+        batches = []
+        for first in range(count):
+            mine = groups[first::count]
+            units = self.choose(rollout, mine, seed)
+            batches.append(Minibatch(self.pieces(rollout, units), self.whole(rollout, mine, units)))
+        return batches
+
+    def pieces(self, rollout: Rollout, units: list[Unit]) -> list[Piece]:
+        """Units of completions packed into pieces of the configured size."""
+        parts = split(rollout, units, self.config.optimizer.pass_size())
+        return [pack(rollout, part, self.policy.device) for part in parts]
+
+    def _clip_gradients(self) -> Tensor:
+        limit = self.config.optimizer.max_grad_norm
+        return torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must remember beside adapter and optimiser."""

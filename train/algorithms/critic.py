@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from sampling.model import load_model
 from sampling.packed import PackedGroups
-from train.algorithms.base import Piece
 from train.config import TrainConfig
+from train.packing import Piece
 from train.policy import Policy, add_lora
 
 
@@ -76,13 +76,16 @@ def value_loss(
 class Critic(nn.Module):
     """A value for each token: a linear head on the policy's trunk, or on a network of its own."""
 
+    kind: str | None = None  # as configured
+
     def __init__(self, config: TrainConfig, policy: Policy):
         super().__init__()
         self.config, self.policy = config, policy
         self.own: Policy | None = None
-        if config.critic.kind == "separate":
+        if (self.kind or config.critic.kind) == "separate":
             base = load_model(config.model.path, dtype=config.model.dtype)
-            self.own = Policy(add_lora(base, config.lora, config.run.seed + 1).eval(), 1.0)
+            model = add_lora(base, config.lora, config.run.seed + 1).eval()
+            self.own = Policy(model, 1.0, autocast=config.model.autocast)
         trunk: Any = (self.own or policy).model
         width = trunk.get_base_model().config.hidden_size
         self.head = nn.Linear(width, 1, device=policy.device, dtype=torch.float32)

@@ -14,15 +14,20 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from train.algorithms.base import Algorithm, Forward, Minibatch, Piece, Unit, token_sums
+from train.algorithms.base import Algorithm, Forward, token_sums
 from train.losses import LossOutput, Normalizer
+from train.packing import Minibatch, Piece, Unit
 from train.rollout import Rollout
 
 
 class Dpo(Algorithm):
     """Right completions made likelier than wrong ones, measured from the reference."""
 
-    section = "dpo"
+    sections = ("dpo",)
+
+    @property
+    def wants_pairs(self) -> bool:
+        return True
 
     def choose(self, rollout: Rollout, groups: list[int], seed: int) -> list[Unit]:
         """Rankings of completions (group, member), each with its one right completion first."""
@@ -56,8 +61,11 @@ class Dpo(Algorithm):
         return LossOutput(value, token_sums(one, one.isnan(), gap, piece.mask))
 
 
-def dpo_loss(chosen: Float[Tensor, "B"], rejected: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """−log σ(chosen − rejected) of scores β log π/π_ref."""
+def preference_loss(chosen: Float[Tensor, "B"], rejected: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """−log σ(chosen − rejected), the likelihood of Bradley and Terry (1952).
+
+    With scores β log π/π_ref it is DPO's loss, with a reward model's scores that model's.
+    """
     return -F.logsigmoid(chosen - rejected)
 
 

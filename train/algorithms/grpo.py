@@ -14,9 +14,10 @@ rewards at and after it.
 import torch
 from torch import Tensor
 
-from train.algorithms.base import Algorithm, Forward, Minibatch, Piece
+from train.algorithms.base import Algorithm, Forward
 from train.algorithms.steps import step_rewards
 from train.losses import LossOutput, Normalizer, policy_loss
+from train.packing import Minibatch, Piece
 from train.rollout import Rollout
 
 EPSILON = 1e-4  # beside a standard deviation

@@ -14,9 +14,10 @@ with κ halved where the KL fell below target / 1.5, and doubled where it rose a
 from typing import Any
 
 from train.algorithms.actor_critic import ActorCritic
-from train.algorithms.base import Forward, Piece, token_sums
+from train.algorithms.base import Forward, token_sums
 from train.losses import LossOutput, Normalizer, kl_estimate, policy_loss
 from train.metrics import Metrics
+from train.packing import Piece
 
 
 class Ppo(ActorCritic):

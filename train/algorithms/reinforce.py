@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 from train.advantages import group_advantages
-from train.algorithms.base import Algorithm, Forward, Minibatch, Piece, token_sums
+from train.algorithms.base import Algorithm, Forward, token_sums
 from train.losses import LossOutput, Normalizer
+from train.packing import Minibatch, Piece
 from train.rollout import Rollout
 
 
 class Reinforce(Algorithm):
     """Full return, with or without a moving-average baseline."""
 
-    section: str | None = "reinforce"
+    sections: tuple[str, ...] = ("reinforce",)
     only_signal = False
 
     def __init__(self, *args: Any):
@@ -59,7 +60,7 @@ class Reinforce(Algorithm):
 class Rloo(Reinforce):
     """The mean reward of the others in the group as baseline."""
 
-    section = None
+    sections = ()
     only_signal = True
 
     def returns(self, rollout: Rollout) -> torch.Tensor:

@@ -16,17 +16,19 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sampling.packed import output_weight
-from train.algorithms.base import Algorithm, Forward, Minibatch, Piece, token_sums
+from train.algorithms.base import Algorithm, Forward, token_sums
 from train.losses import LossOutput, Normalizer
 from train.metrics import Metrics
+from train.packing import Minibatch, Piece
 from train.rollout import Rollout
+from train.tally import Tally
 
 
 class Trpo(Algorithm):
     """Natural gradient under a KL limit, with line search."""
 
     reads = frozenset(("scale", "baseline"))
-    section = "trpo"
+    sections = ("trpo",)
     searches = True
 
     def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
@@ -38,9 +40,7 @@ class Trpo(Algorithm):
         return LossOutput(-gain, token_sums(ratio, none.bool(), none, piece.mask))
 
     def learn(self, optimizer: torch.optim.Optimizer, rollout: Rollout, *, seed: int) -> Metrics:
-        from train.update import Tally, minibatches
-
-        [batch] = minibatches(self, rollout, seed)
+        [batch] = self.batches(rollout, seed)
         tally = Tally()
         if not batch.pieces:
             return tally.means()
@@ -65,7 +65,7 @@ class Trpo(Algorithm):
         shrink, kl = self._move(batch, step)
         return {**tally.means(), "trpo/step": shrink, "trpo/kl": kl}
 
-    def _surrogate(self, piece: Piece, whole: Normalizer, tally: "Tally") -> Tensor:
+    def _surrogate(self, piece: Piece, whole: Normalizer, tally: Tally) -> Tensor:
         logprobs, entropy = self.policy.logprobs(piece.layout)
         tally.sampler_gap(piece, logprobs)
         out = self.loss(piece, Forward(logprobs, entropy, entropy), whole)
