@@ -9,6 +9,7 @@ one thread, so seconds a step are those of one core.
 
 import concurrent.futures
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
