@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from common.files import write_text
 from data import PromptTemplate
 from eval.compare import compare
-from eval.intervals import mean_interval
+from eval.intervals import difference_interval, mean_interval
 from eval.passk import pass_at_k
 from eval.result import load_result, right_counts
 from sampling.torch_sampler import TorchSampler
@@ -69,7 +69,7 @@ def measured(out: Path, name: str, seeds: int, sampler: TorchSampler, base: str)
     return {
         "pass@1": str(mean_interval(rates[1])),
         "pass@8": str(mean_interval(rates[8])),
-        "difference": str(mean_interval(rates[1] - before)),
+        "difference": str(difference_interval(before, rates[1])),
         "by seed": single,
         "no signal": [
             numpy.mean(

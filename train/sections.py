@@ -118,7 +118,7 @@ class Critic(Section):
     whiten: bool = Field(True, description="advantages to mean 0 and deviation 1 over the batch")
     lr: float = Field(1e-3, gt=0.0)
     kl_weight: float = Field(0.2, gt=0.0, description="ppo_penalty: of the KL, at first")
-    kl_target: float = Field(0.01, gt=0.0, description="ppo_penalty: nats a token and update")
+    kl_target: float = Field(0.003, gt=0.0, description="ppo_penalty: nats a token and update")
 
 
 class Rlhf(Section):
@@ -130,6 +130,7 @@ class Trpo(Section):
     delta: float = Field(0.01, gt=0.0, description="limit of the KL of a step, nats a token")
     damping: float = Field(0.01, ge=0.0, description="added to the Fisher matrix's diagonal")
     cg_steps: int = Field(10, ge=1)
+    fisher_samples: int = Field(64, ge=1, description="completions the Fisher matrix is taken over")
     backtracks: int = Field(10, ge=1)
 
 

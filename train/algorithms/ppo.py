@@ -13,6 +13,8 @@ with κ halved where the KL fell below target / 1.5, and doubled where it rose a
 
 from typing import Any
 
+import torch
+
 from train.algorithms.actor_critic import ActorCritic
 from train.algorithms.base import Forward, token_sums
 from train.losses import LossOutput, Normalizer, kl_estimate, policy_loss
@@ -65,7 +67,10 @@ class PpoPenalty(Ppo):
         gain = ratio * piece.advantages - self.weight * moved + bonus
         self.moved += float(moved.detach().sum())
         self.seen += float(piece.mask.sum())
-        sums = token_sums(ratio, ratio.isnan(), moved, piece.mask)
+        kl = torch.zeros_like(moved)
+        if piece.ref_logprobs is not None:  # measured only: the penalty is in the reward
+            kl = kl_estimate(forward.logprobs.detach(), piece.ref_logprobs, "k3")
+        sums = token_sums(ratio, ratio.isnan(), kl, piece.mask)
         return LossOutput(-(gain * piece.mask).sum() / whole.tokens, sums)
 
     def finish(self, means: Metrics) -> Metrics:

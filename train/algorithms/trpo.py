@@ -9,6 +9,7 @@ KL is at most δ and the surrogate has risen. `npg` takes the step as it is: nat
 """
 
 import math
+import random
 from collections.abc import Callable
 
 import torch
@@ -56,8 +57,10 @@ class Trpo(Algorithm):
         if not math.isfinite(float(gradient.norm())) or not gradient.any():
             return tally.means()
 
+        sample = self._fisher_batch(rollout, seed)
+
         def fisher(vector: Tensor) -> Tensor:
-            return self.fisher_product(batch, vector) + settings.damping * vector
+            return self.fisher_product(sample, vector) + settings.damping * vector
 
         direction = conjugate_gradient(fisher, gradient, settings.cg_steps)
         curvature = float(direction @ fisher(direction))
@@ -71,6 +74,14 @@ class Trpo(Algorithm):
         out = self.loss(piece, Forward(logprobs, entropy, entropy), whole)
         tally.add(out.loss, out.metrics, entropy.detach(), piece.mask)
         return out.loss
+
+    def _fisher_batch(self, rollout: Rollout, seed: int) -> Minibatch:
+        """Some of the completions: the curvature is known well enough from fewer (appendix C)."""
+        units = self.choose(rollout, list(range(len(rollout.prompts))), seed)
+        most = self.config.trpo.fisher_samples
+        drawn = units if len(units) <= most else random.Random(f"{seed}/fisher").sample(units, most)
+        tokens = sum(len(rollout.completions[g][i].token_ids) for [(g, i)] in drawn)
+        return Minibatch(self.pieces(rollout, drawn), Normalizer(len(drawn), max(1, tokens)))
 
     def fisher_product(self, batch: Minibatch, vector: Tensor) -> Tensor:
         """F v: how the gradient of KL(π_old ‖ π_θ), averaged over tokens, changes along v."""
