@@ -30,6 +30,19 @@ from train.sections import (
     Trpo,
 )
 
+# The sections that only some algorithms read, by algorithm.
+OWN_SECTIONS = {
+    "reinforce": ("reinforce",),
+    "a2c": ("critic",),
+    "ppo": ("critic",),
+    "ppo_penalty": ("critic",),
+    "rlhf": ("critic", "rlhf"),
+    "dpo": ("dpo",),
+    "trpo": ("trpo",),
+    "npg": ("trpo",),
+}
+NOT_SHARED = sorted({section for sections in OWN_SECTIONS.values() for section in sections})
+
 
 class TrainConfig(Section):
     """`python -m train`: a run of one algorithm, GRPO unless told otherwise."""
@@ -91,11 +104,17 @@ def check_config(kind: type[Config], raw: dict[str, Any], *, where: str) -> Conf
 
 
 def to_toml(config: BaseModel) -> str:
-    """The resolved configuration as TOML; `None`s are left out, as TOML has none."""
+    """The resolved configuration as TOML; `None`s are left out, as TOML has none.
+
+    So are the sections that the algorithm does not read.
+    """
     lines: list[str] = []
+    own = OWN_SECTIONS.get(getattr(config, "algorithm", ""), ())
     for name, section in config.model_dump(mode="json", exclude_none=True).items():
         if not isinstance(section, dict):
             lines += [f"{name} = {_toml_value(section)}", ""]
+            continue
+        if name in NOT_SHARED and name not in own:
             continue
         lines.append(f"[{name}]")
         lines += [f"{key} = {_toml_value(value)}" for key, value in section.items()]

@@ -9,7 +9,7 @@ from train.algorithms.ppo import Ppo, PpoPenalty
 from train.algorithms.reinforce import Reinforce, Rloo
 from train.algorithms.rlhf import Rlhf
 from train.algorithms.trpo import Npg, Trpo
-from train.config import TrainConfig
+from train.config import NOT_SHARED, OWN_SECTIONS, TrainConfig
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "reinforce": Reinforce,
@@ -23,7 +23,6 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "trpo": Trpo,
     "npg": Npg,
 }
-SECTIONS = ("reinforce", "critic", "rlhf", "trpo", "dpo")
 ONCE = ("reinforce", "rloo", "a2c", "trpo", "npg")  # no ratio that would allow a second step
 PAIRED = ("dpo", "rlhf")  # can learn from a file of pairs
 
@@ -37,9 +36,9 @@ def pick_algorithm(config: TrainConfig) -> type[Algorithm]:
     if name not in ALGORITHMS:
         raise UserError(f"unknown algorithm '{name}'{nearest(name, ALGORITHMS)}")
     algorithm = ALGORITHMS[name]
-    for section in SECTIONS:
+    for section in NOT_SHARED:
         mine, usual = getattr(config, section), type(getattr(config, section))()
-        if section not in algorithm.sections and mine != usual:
+        if section not in OWN_SECTIONS.get(name, ()) and mine != usual:
             raise UserError(f"[{section}] has no meaning for algorithm = '{name}'")
     grpo, usual_grpo = config.grpo, type(config.grpo)()
     for key in type(grpo).model_fields:

@@ -22,7 +22,6 @@ class ActorCritic(Algorithm):
     """Policy gradient with a learned value as baseline."""
 
     reads = frozenset(("entropy_bonus",))
-    sections: tuple[str, ...] = ("critic",)
     only_signal = False  # a group all right or all wrong still teaches the critic
 
     def __init__(self, *args: Any):

@@ -42,7 +42,6 @@ class Algorithm(abc.ABC):
     """One way to learn from rollouts."""
 
     reads: frozenset[str] = frozenset()  # settings in [grpo] it reads beside ROLLOUT
-    sections: tuple[str, ...] = ()  # of the configuration, its own
     only_signal = True  # groups whose rewards are all equal teach it nothing
 
     def __init__(self, config: TrainConfig, policy: Policy, tokenizer: Any):

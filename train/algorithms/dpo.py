@@ -23,8 +23,6 @@ from train.rollout import Rollout
 class Dpo(Algorithm):
     """Right completions made likelier than wrong ones, measured from the reference."""
 
-    sections = ("dpo",)
-
     @property
     def wants_pairs(self) -> bool:
         return True

@@ -22,7 +22,6 @@ from train.rollout import Rollout
 class Reinforce(Algorithm):
     """Full return, with or without a moving-average baseline."""
 
-    sections: tuple[str, ...] = ("reinforce",)
     only_signal = False
 
     def __init__(self, *args: Any):
@@ -60,7 +59,6 @@ class Reinforce(Algorithm):
 class Rloo(Reinforce):
     """The mean reward of the others in the group as baseline."""
 
-    sections = ()
     only_signal = True
 
     def returns(self, rollout: Rollout) -> torch.Tensor:

@@ -44,8 +44,6 @@ class RewardModel(Critic):
 class Rlhf(Ppo):
     """`rlhf.pair_steps` steps for the reward model, then PPO against it."""
 
-    sections = ("critic", "rlhf")
-
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.judge = RewardModel(self.config, self.policy)

@@ -29,7 +29,6 @@ class Trpo(Algorithm):
     """Natural gradient under a KL limit, with line search."""
 
     reads = frozenset(("scale", "baseline"))
-    sections = ("trpo",)
     searches = True
 
     def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
