@@ -28,18 +28,7 @@ class Dpo(Algorithm):
         return True
 
     def choose(self, rollout: Rollout, groups: list[int], seed: int) -> list[Unit]:
-        """Rankings of completions (group, member), each with its one right completion first."""
-        draw, others = random.Random(f"{seed}/rankings"), self.config.dpo.ranking - 1
-        chosen = []
-        for g in groups:
-            rewards = rollout.rewards[g].tolist()
-            right = [i for i, reward in enumerate(rewards) if reward == 1]
-            wrong = [i for i, reward in enumerate(rewards) if reward == 0]
-            draw.shuffle(right)
-            draw.shuffle(wrong)
-            while right and len(wrong) >= others:
-                chosen.append([(g, right.pop()), *((g, wrong.pop()) for _ in range(others))])
-        return chosen
+        return rankings(rollout, groups, self.config.dpo.ranking, seed)
 
     def whole(self, rollout: Rollout, groups: list[int], units: list[Unit]) -> Normalizer:
         tokens = sum(len(rollout.completions[g][i].token_ids) for unit in units for g, i in unit)
@@ -57,6 +46,20 @@ class Dpo(Algorithm):
         value = plackett_luce(scores, known=1).sum() / whole.sequences
         one = torch.ones_like(gap)
         return LossOutput(value, token_sums(one, one.isnan(), gap, piece.mask))
+
+
+def rankings(rollout: Rollout, groups: list[int], size: int, seed: int) -> list[Unit]:
+    """Rankings of `size` completions of a group, a right one first; each is used once at most."""
+    draw, chosen = random.Random(f"{seed}/rankings"), []
+    for g in groups:
+        rewards = rollout.rewards[g].tolist()
+        right = [i for i, reward in enumerate(rewards) if reward == 1]
+        wrong = [i for i, reward in enumerate(rewards) if reward == 0]
+        draw.shuffle(right)
+        draw.shuffle(wrong)
+        while right and len(wrong) >= size - 1:
+            chosen.append([(g, right.pop()), *((g, wrong.pop()) for _ in range(size - 1))])
+    return chosen
 
 
 def preference_loss(chosen: Float[Tensor, "B"], rejected: Float[Tensor, "B"]) -> Float[Tensor, "B"]:

@@ -11,7 +11,6 @@ Where the second rises and the first does not, the reward model is being gamed.
 """
 
 import dataclasses
-import random
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from sampling.packed import PackedGroups
 from train.algorithms.critic import Critic
-from train.algorithms.dpo import preference_loss
+from train.algorithms.dpo import preference_loss, rankings
 from train.algorithms.ppo import Ppo
 from train.metrics import Metrics
 from train.rollout import Rollout
@@ -65,7 +64,7 @@ class Rlhf(Ppo):
 
     def _learn_to_judge(self, rollout: Rollout, seed: int) -> Metrics:
         """One step of the reward model on the pairs of a rollout."""
-        units = pairs(rollout, seed)
+        units = rankings(rollout, list(range(len(rollout.prompts))), 2, seed)
         right, total = 0.0, 0.0
         for piece in self.pieces(rollout, units):
             scores = self.judge.score(piece.layout).view(-1, 2)
@@ -105,16 +104,3 @@ class Rlhf(Ppo):
         self.judge.restore(state["judge"])
         self.judge_optimizer.load_state_dict(state["judge_optimizer"])
         self.learned, self.mean, self.spread = state["judged"]
-
-
-def pairs(rollout: Rollout, seed: int) -> list[list[tuple[int, int]]]:
-    """Right completions against wrong ones of the same prompt, each used once at most."""
-    draw = random.Random(f"{seed}/pairs")
-    found = []
-    for g, rewards in enumerate(rollout.rewards.tolist()):
-        right = [i for i, reward in enumerate(rewards) if reward == 1]
-        wrong = [i for i, reward in enumerate(rewards) if reward == 0]
-        draw.shuffle(right)
-        draw.shuffle(wrong)
-        found += [[(g, w), (g, x)] for w, x in zip(right, wrong, strict=False)]
-    return found
