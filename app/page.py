@@ -90,5 +90,6 @@ def build_page(runs: Path, data: str, servers: Sequence[str] = ()) -> gr.Blocks:
 
 
 def _open_tab(request: gr.Request) -> gr.Tabs:
+    """The tab in the address; without one nothing moves: somebody may have clicked by now."""
     name = request.query_params.get("tab")
-    return gr.Tabs(selected=name if name in TABS else "try")
+    return gr.Tabs(selected=name) if name in TABS else gr.skip()

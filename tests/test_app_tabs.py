@@ -110,6 +110,22 @@ def test_an_address_brings_a_tab_and_its_choices_back(browser, address):
         page.wait_for_function("location.search.includes('tab=compare')")
 
 
+def test_a_tab_opened_while_the_page_still_loads_stays_open(browser, address):
+    page, held = browser.new_page(), []
+    page.route("**/queue/join*", lambda asked: held.append(asked))
+    page.goto(address)
+    tab(page, "Compare")
+    page.wait_for_timeout(1000)
+    assert held  # the page waits for its contents, and somebody has clicked
+    for asked in held:
+        asked.continue_()
+    page.unroute("**/queue/join*")
+    page.wait_for_function("document.querySelector('#result-b input')?.value.includes('step')")
+    page.wait_for_timeout(1000)
+    assert page.get_by_role("tab", name="Compare").get_attribute("aria-selected") == "true"
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_every_tab_without_sideways_scrolling(browser, address, scheme):
     options = {"viewport": {"width": 375, "height": 740}, "color_scheme": scheme}
