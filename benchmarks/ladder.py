@@ -35,14 +35,16 @@ LADDER = {
     "npg": {},
     "trpo": {},
 }
+ONE = "grpo, one step a rollout"
 QUESTIONS = {
-    "grpo, one step a rollout": {},
+    ONE: {},
     "grpo, process supervision": {"grpo.supervision": "process"},
-    "grpo, clip off": {**FOUR, "grpo.epsilon": 1e6},
-    "grpo, KL off": {**FOUR},
     "grpo, std off": {"grpo.scale": "none"},
     "grpo, sequence means": {"grpo.loss": "grpo"},
+    "grpo, clip off": {**FOUR, "grpo.beta": 0.001, "grpo.epsilon": 1e6},
+    "grpo, KL off": {**FOUR},
 }
+BESIDE = dict.fromkeys(QUESTIONS, ONE) | {"grpo, clip off": "grpo", "grpo, KL off": "grpo"}
 
 
 def command(base: str, folder: Path, name: str, steps: int, seed: int) -> list[str]:
@@ -114,7 +116,7 @@ def main(base: str, out: str, steps: int = 60, seeds: int = 3, workers: int = 2)
             task.result()
     from benchmarks.ladder_report import report
 
-    report(base, folder, [*LADDER], [*QUESTIONS], seeds)
+    report(base, folder, [*LADDER], BESIDE, seeds)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,12 @@
 
 import itertools
 import json
-import shutil
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +19,7 @@ from common.files import write_text
 from sampling.completion import Completion
 from sampling.model import load_tokenizer
 from sampling.packed import ATTENTION
-from tests.conftest import command, config_of
+from tests.conftest import ROOT, command, config_of
 from tests.test_survival import without_times
 from train.algorithms import ALGORITHMS, pick_algorithm
 from train.algorithms.critic import gae, token_rewards, value_loss
@@ -211,35 +216,82 @@ RUNS = {name: {} for name in ALGORITHMS} | {
     "grpo": {"grpo": {"supervision": "process", "beta": 0.01}},
     "rlhf": {"grpo": {"beta": 0.01}, "rlhf": {"pair_steps": 1}},
     "dpo": {"dpo": {"ranking": 3}},
+    "npg": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
+    "trpo": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
 }
 
 
+# Everything is imported once; then each run is a process of its own, as good as a command's.
+NURSERY = """
+import os, sys
+from train.config import TrainConfig, load_config
+from train.run import TrainRun
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        TrainRun(load_config(TrainConfig, line.strip())).train()
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    """A process that trains what configuration files say, in children of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", NURSERY],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    yield process
+    process.communicate(timeout=60)
+
+
+def train_until_killed(nursery, config):
+    """Train in a process; SIGKILL it in the step after the first that is logged."""
+    run = Path(config.run.dir)
+    path = run.with_suffix(".toml")
+    write_text(path, to_toml(config))
+    print(path, file=nursery.stdin, flush=True)
+    child = int(nursery.stdout.readline())
+    deadline = time.monotonic() + 120
+    while not read_metrics(run) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    assert int(nursery.stdout.readline()) == signal.SIGKILL
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_algorithm_learns_and_resumes_as_if_it_had_not_stopped(base, tmp_path, name):
+def test_every_algorithm_learns_and_goes_on_after_sigkill(base, tmp_path, name, nursery):
     sections = RUNS[name]
     sections = {**sections, "grpo": {"beta": 0.0, **sections.get("grpo", {})}}
 
     def config(folder):
-        plain = config_of(folder, base, run={"steps": 2, "save_every": 1}, **sections)
+        plain = config_of(folder, base, run={"steps": 3, "save_every": 1}, **sections)
         return plain.model_copy(update={"algorithm": name})
 
     whole = TrainRun(config(tmp_path / "whole"))
     before = [p.detach().clone() for p in whole.policy.parameters]
     whole.train()
     moved = sum(
-        float((a - b).abs().sum()) for a, b in zip(before, whole.policy.parameters, strict=True)
+        float((a - b.detach()).abs().sum())
+        for a, b in zip(before, whole.policy.parameters, strict=True)
     )
     assert moved > 0
     assert all(p.isfinite().all() for p in whole.policy.parameters)
-    dead = tmp_path / "dead"  # died after step 2 was written to the log, its checkpoint lost
-    shutil.copytree(tmp_path / "whole", dead)
-    shutil.rmtree(dead / "checkpoints" / "step_000002")
-    write_text(dead / "config.toml", to_toml(config(dead)))
+    dead = tmp_path / "dead"
+    train_until_killed(nursery, config(dead))
+    assert 1 <= len(read_metrics(dead)) < 3
     TrainRun(config(dead), resume=True).train()
     ours, theirs = read_metrics(dead), read_metrics(tmp_path / "whole")
     assert without_times(ours) == without_times(theirs)
     a, b = (
-        load_file(run / "checkpoints" / "step_000002" / "adapter_model.safetensors")
+        load_file(run / "checkpoints" / "step_000003" / "adapter_model.safetensors")
         for run in (dead, tmp_path / "whole")
     )
     assert all(torch.equal(a[key], b[key]) for key in b)
