@@ -5,6 +5,7 @@ import urllib.parse
 
 import pytest
 from gradio_client import Client
+from gradio_client.utils import Status
 
 from app.answers import Answer, Answerer
 from app.changes import coloured, find_parting, parting_html, token_texts
@@ -100,6 +101,8 @@ def test_who_waits_sees_a_place_in_the_queue_and_may_leave_it(page, address):
     client = Client(address, verbose=False)
     labels = ["small: base", "small: step 2", "small: step 4", "small: base"]
     jobs = [client.submit(QUESTION, labels, "17", 64, i, api_name="/samples") for i in range(8)]
+    while any(job.status().code in (Status.STARTING, Status.JOINING_QUEUE) for job in jobs):
+        page.wait_for_timeout(20)  # four are at work, four wait: whoever asks now is the fifth
     page.fill("#question textarea", QUESTION)
     page.click("#ask")
     page.wait_for_function("/queue: \\d+\\/\\d+/.test(document.body.innerText)")
