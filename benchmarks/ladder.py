@@ -109,14 +109,15 @@ def main(base: str, out: str, steps: int = 60, seeds: int = 3, workers: int = 2)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         tasks = [
             pool.submit(run, base, folder, name, steps, seed, threads)
+            for names in (LADDER, QUESTIONS)
             for seed in range(seeds)
-            for name in LADDER | QUESTIONS
+            for name in names
         ]
         for task in tasks:
             task.result()
     from benchmarks.ladder_report import report
 
-    report(base, folder, [*LADDER], BESIDE, seeds)
+    report(base, folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
-"""The report of `benchmarks/ladder.py`: a table and a plot of finished runs; not run by itself."""
+"""`python benchmarks/ladder_report.py BASE OUT`: tables and a plot of the ladder's finished runs.
+
+`benchmarks/ladder.py` ends with it; by itself it tells of what is finished so far.
+"""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,9 @@ from typing import Any
 import numpy
 from matplotlib.figure import Figure
 
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
+
+from benchmarks.ladder import BESIDE, LADDER
 from common.files import write_text
 from data import PromptTemplate
 from eval.compare import compare
@@ -22,39 +29,33 @@ from train.run import TrainRun
 KL_SAMPLES = 300
 
 
-def report(base: str, out: Path, ladder: list[str], beside: dict[str, str], seeds: int) -> None:
-    """Write ladder.json, ladder.md and ladder.png beside the runs.
-
-    `beside` names GRPO's variants, each with the run it is to be compared with.
-    """
+def report(base: str, out: Path) -> None:
+    """Write ladder.json, ladder.md and ladder.png beside the runs."""
     sampler = TorchSampler(base)
-    found = {name: measured(out, name, seeds, sampler) for name in [*ladder, *beside]}
+    names = [name for name in [*LADDER, *BESIDE] if folders(out, name)]
+    found = {name: measured(out, name, sampler) for name in names}
     write_text(out / "ladder.json", json.dumps(found, indent=1) + "\n")
-    write_text(
-        out / "ladder.md",
-        table(
-            "| | pass@1 | against the base, paired | each seed | pass@8 | KL a token | s a step | memory |",
-            [
-                f"{name} | {x['pass@1']} | {x['difference']} | "
-                f"{', '.join(f'{d:+.3f}' for d in x['by seed'])} | {x['pass@8']} | {x['kl']:.3f} | "
-                f"{x['seconds']:.2f} | {x['memory']:.1f} MB"
-                for name, x in found.items()
-                if name in ladder
-            ],
-        )
-        + "\n"
-        + table(
-            "| | pass@1 | beside | paired difference | KL a token | tokens | groups without signal |",
-            [
-                f"{name} | {found[name]['pass@1']} | {other} | "
-                f"{paired(out, other, name, seeds) if other != name else '–'} | "
-                f"{found[name]['kl']:.3f} | {numpy.mean(found[name]['tokens']):.1f} | "
-                f"{numpy.mean(found[name]['no signal']):.2f}"
-                for name, other in beside.items()
-            ],
-        ),
+    ladder = table(
+        "| | pass@1 | against the base, paired | each seed | pass@8 | KL a token | s a step | memory |",
+        [
+            f"{name} | {x['pass@1']} | {x['difference']} | "
+            f"{', '.join(f'{d:+.3f}' for d in x['by seed'])} | {x['pass@8']} | {x['kl']:.3f} | "
+            f"{x['seconds']:.2f} | {x['memory']:.1f} MB"
+            for name, x in found.items()
+            if name in LADDER
+        ],
     )
-    plot(out, ladder, seeds)
+    questions = table(
+        "| | pass@1 | beside | paired difference | KL a token | tokens | groups without signal |",
+        [
+            f"{name} | {x['pass@1']} | {BESIDE[name]} | {paired(out, BESIDE[name], name)} | "
+            f"{x['kl']:.3f} | {numpy.mean(x['tokens']):.1f} | {numpy.mean(x['no signal']):.2f}"
+            for name, x in found.items()
+            if name in BESIDE
+        ],
+    )
+    write_text(out / "ladder.md", ladder + "\n" + questions)
+    plot(out)
 
 
 def table(head: str, rows: list[str]) -> str:
@@ -64,58 +65,63 @@ def table(head: str, rows: list[str]) -> str:
     )
 
 
-def plot(out: Path, ladder: list[str], seeds: int) -> None:
+def plot(out: Path) -> None:
     """Rewards and groups without signal over the steps, each the mean of the seeds."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name in ladder:
-        runs = [read_metrics(folder) for folder in folders(out, name, seeds)]
+    for name in LADDER:
+        runs = [read_metrics(folder) for folder in folders(out, name)]
+        if not runs:
+            continue
         rewards = [[m["reward/mean"] for m in run] for run in runs]
-        empty = [[m["groups/all_right"] + m["groups/all_wrong"] for m in run] for run in runs]
         left.plot(smooth(numpy.mean(rewards, axis=0)), label=name)
-        right.plot(smooth(numpy.mean(empty, axis=0)))
+        right.plot(smooth(numpy.mean([no_signal(run) for run in runs], axis=0)))
     left.set(xlabel="step", ylabel="mean reward, smoothed over 7 steps")
     right.set(xlabel="step", ylabel="share of groups all right or all wrong")
     figure.legend(*left.get_legend_handles_labels(), loc="outside right upper")
     figure.savefig(out / "ladder.png", dpi=110)
 
 
-def paired(out: Path, a: str, b: str, seeds: int) -> str:
-    """pass@1 of b minus a, both over all their seeds, paired by problem."""
-    return str(difference_interval(*(mean_rates(out, name, seeds, 1) for name in (a, b))))
+def no_signal(run: list[dict[str, Any]]) -> list[float]:
+    """The share of groups all right or all wrong, step by step."""
+    return [m["groups/all_right"] + m["groups/all_wrong"] for m in run]
 
 
-def mean_rates(out: Path, name: str, seeds: int, k: int) -> Any:
-    """pass@k of each problem, the mean of the seeds."""
-    rates = []
-    for folder in folders(out, name, seeds):
-        result, samples = load_result(folder / "held_out")
-        rates.append(pass_at_k(result["n_samples"], right_counts(samples), k))
-    return numpy.mean(rates, axis=0)
-
-
-def folders(out: Path, name: str, seeds: int) -> list[Path]:
-    """The runs of one algorithm, a seed each."""
+def folders(out: Path, name: str) -> list[Path]:
+    """The finished runs of one algorithm, a seed each."""
     plain = name.replace(", ", "-").replace(" ", "_")
-    return [out / f"{plain}-seed{seed}" for seed in range(seeds)]
+    return sorted(p.parents[1] for p in out.glob(f"{plain}-seed*/held_out/results.json"))
 
 
-def measured(out: Path, name: str, seeds: int, sampler: TorchSampler) -> dict[str, Any]:
+def paired(out: Path, a: str, b: str) -> str:
+    """pass@1 of b minus a over the seeds that both have, paired by problem."""
+    seeds = min(len(folders(out, a)), len(folders(out, b)))
+    if a == b:
+        return "–"
+    return str(difference_interval(*(mean_rates(folders(out, x)[:seeds], 1) for x in (a, b))))
+
+
+def mean_rates(runs: list[Path], k: int) -> Any:
+    """pass@k of each problem, the mean of the runs."""
+    found = [load_result(run / "held_out") for run in runs]
+    return numpy.mean(
+        [pass_at_k(result["n_samples"], right_counts(rows), k) for result, rows in found], axis=0
+    )
+
+
+def measured(out: Path, name: str, sampler: TorchSampler) -> dict[str, Any]:
     """What the table shows of an algorithm, its seeds together: problems are the unit."""
-    mine = folders(out, name, seeds)
+    mine = folders(out, name)
     results = [load_result(folder / "held_out") for folder in mine]
     start = load_result(out / "base")
     before = pass_at_k(start[0]["n_samples"], right_counts(start[1]), 1)
     runs = [read_metrics(folder) for folder in mine]
     return {
-        "pass@1": str(mean_interval(mean_rates(out, name, seeds, 1))),
-        "pass@8": str(mean_interval(mean_rates(out, name, seeds, 8))),
-        "difference": str(difference_interval(before, mean_rates(out, name, seeds, 1))),
+        "pass@1": str(mean_interval(mean_rates(mine, 1))),
+        "pass@8": str(mean_interval(mean_rates(mine, 8))),
+        "difference": str(difference_interval(before, mean_rates(mine, 1))),
         "by seed": [compare(start, result).difference[1].mean for result in results],
-        "no signal": [
-            numpy.mean([m["groups/all_right"] + m["groups/all_wrong"] for m in run[-10:]])
-            for run in runs
-        ],
+        "no signal": [numpy.mean(no_signal(run)[-10:]) for run in runs],
         "tokens": [r["mean_tokens"] for r, _ in results],
         "kl": float(numpy.mean([kl(sampler, f, r[1]) for f, r in zip(mine, results, strict=True)])),
         "seconds": float(
@@ -155,3 +161,9 @@ def memory(run: Path) -> float:
 def smooth(values: Any, width: int = 7) -> Any:
     """A running mean."""
     return numpy.convolve(values, numpy.ones(width) / width, mode="valid")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    report(sys.argv[1], Path(sys.argv[2]))

@@ -45,6 +45,16 @@ def _attention(
 AttentionInterface.register(ATTENTION, _attention)
 
 
+def compile_layers(model: Any) -> None:
+    """Let torch.compile make the decoder layers of a causal LM faster, whatever the lengths.
+
+    Attention stays out of the graphs: who sees whom is another matter in every batch.
+    """
+    AttentionInterface.register(ATTENTION, torch.compiler.disable(_attention))
+    for layer in model.get_decoder().layers:
+        layer.compile(dynamic=True)
+
+
 def hidden_states(
     model: Any, ids: Int[Tensor, "L"], positions: Int[Tensor, "L"], layout: Layout
 ) -> Float[Tensor, "L d"]:

@@ -90,13 +90,15 @@ def test_old_checkpoints_go_and_the_best_stays(base, tmp_path):
     assert left == sorted({f"step_{best['step']:06d}", "step_000005"})
 
 
-@pytest.mark.parametrize("option", ["correction", "entropy", "dual_clip", "compile", "autocast"])
+@pytest.mark.parametrize(
+    "option", ["correction", "entropy", "dual_clip", "checkpointing", "autocast"]
+)
 def test_a_step_with_each_option_is_finite_and_moves(base, tmp_path, option):
     sections = {
         "correction": {"grpo": {"correction": "token"}},
         "entropy": {"grpo": {"entropy_bonus": 0.01}},
         "dual_clip": {"grpo": {"dual_clip": 3.0, "epochs": 2, "baseline": "leave_one_out"}},
-        "compile": {"model": {"gradient_checkpointing": True}},
+        "checkpointing": {"model": {"gradient_checkpointing": True}},
         "autocast": {"model": {"autocast": True}},
     }[option]
     config = config_of(tmp_path / "r", base, run={"steps": 1}, **sections)

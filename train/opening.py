@@ -8,6 +8,7 @@ from common.errors import UserError
 from data import Problem, PromptTemplate, load_problems
 from eval.overlap import find_overlaps
 from sampling.model import load_adapter
+from sampling.packed import compile_layers
 from train.config import TrainConfig
 from train.policy import Policy, add_lora
 
@@ -43,8 +44,7 @@ def open_policy(base: Any, checkpoint: Path | None, config: TrainConfig) -> Poli
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.model.compile:
-        for layer in base.model.layers:
-            layer.compile(dynamic=True)
+        compile_layers(base)
     return Policy(model.eval(), config.sampler.temperature, autocast=config.model.autocast)
 
 
