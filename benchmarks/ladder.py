@@ -23,6 +23,7 @@ HELD_OUT = "synth:heldout,n=500,seed=0"
 # What differs from the settings that all share; GRPO's variants answer questions of their own. Where
 # a rollout is used for four optimiser steps, 1e-3 is too fast.
 FOUR = {"grpo.epochs": 2, "grpo.minibatches": 2, "optimizer.lr": 3e-4}
+SECOND_ORDER = {"trpo.damping": 1.0, "trpo.cg_steps": 3, "trpo.fisher_samples": 16}
 LADDER = {
     "reinforce": {},
     "rloo": {},
@@ -32,8 +33,8 @@ LADDER = {
     "rlhf": {**FOUR, "grpo.beta": 0.01},
     "grpo": {**FOUR, "grpo.beta": 0.001},
     "dpo": {"optimizer.lr": 3e-4},
-    "npg": {},
-    "trpo": {},
+    "npg": SECOND_ORDER,
+    "trpo": SECOND_ORDER,
 }
 ONE = "grpo, one step a rollout"
 QUESTIONS = {

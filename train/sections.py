@@ -127,8 +127,8 @@ class Rlhf(Section):
 
 
 class Trpo(Section):
-    delta: float = Field(0.01, gt=0.0, description="limit of the KL of a step, nats a token")
-    damping: float = Field(0.01, ge=0.0, description="added to the Fisher matrix's diagonal")
+    delta: float = Field(0.001, gt=0.0, description="limit of the KL of a step, nats a token")
+    damping: float = Field(0.1, ge=0.0, description="added to the Fisher matrix's diagonal")
     cg_steps: int = Field(10, ge=1)
     fisher_samples: int = Field(64, ge=1, description="completions the Fisher matrix is taken over")
     backtracks: int = Field(10, ge=1)

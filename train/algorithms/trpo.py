@@ -56,10 +56,10 @@ class Trpo(Algorithm):
         if not math.isfinite(float(gradient.norm())) or not gradient.any():
             return tally.means()
 
-        sample = self._fisher_batch(rollout, seed)
+        product = self.fisher(self._fisher_batch(rollout, seed))
 
         def fisher(vector: Tensor) -> Tensor:
-            return self.fisher_product(sample, vector) + settings.damping * vector
+            return product(vector) + settings.damping * vector
 
         direction = conjugate_gradient(fisher, gradient, settings.cg_steps)
         curvature = float(direction @ fisher(direction))
@@ -82,17 +82,24 @@ class Trpo(Algorithm):
         tokens = sum(len(rollout.completions[g][i].token_ids) for [(g, i)] in drawn)
         return Minibatch(self.pieces(rollout, drawn), Normalizer(len(drawn), max(1, tokens)))
 
-    def fisher_product(self, batch: Minibatch, vector: Tensor) -> Tensor:
-        """F v: how the gradient of KL(π_old ‖ π_θ), averaged over tokens, changes along v."""
+    def fisher(self, batch: Minibatch) -> Callable[[Tensor], Tensor]:
+        """v → F v: how the gradient of KL(π_old ‖ π_θ), averaged over tokens, changes along v.
+
+        The graph of that gradient is kept for all products.
+        """
         parameters = self.policy.parameters
-        total = torch.zeros_like(vector)
-        for piece in batch.pieces:
-            with sdpa_kernel(SDPBackend.MATH):  # the fused kernels cannot be derived twice
+        slopes = []
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels cannot be derived twice
+            for piece in batch.pieces:
                 log_p = self._distributions(piece)
                 kl = (log_p.detach().exp() * (log_p.detach() - log_p)).sum() / batch.whole.tokens
-                slope = flat(torch.autograd.grad(kl, parameters, create_graph=True))
-                total += flat(torch.autograd.grad(slope @ vector, parameters)).detach()
-        return total
+                slopes.append(flat(torch.autograd.grad(kl, parameters, create_graph=True)))
+
+        def product(vector: Tensor) -> Tensor:
+            along = sum(slope @ vector for slope in slopes)
+            return flat(torch.autograd.grad(along, parameters, retain_graph=True))
+
+        return product
 
     def _distributions(self, piece: Piece) -> Tensor:
         """log π of every token of the vocabulary at each place: `[K, V]`, float32."""
