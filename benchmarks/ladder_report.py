@@ -26,7 +26,7 @@ from train.config import TrainConfig, load_config
 from train.metrics import read_metrics
 from train.run import TrainRun
 
-KL_SAMPLES = 300
+KL_SAMPLES = 100
 
 
 def report(base: str, out: Path) -> None:

@@ -36,11 +36,11 @@ class MetricsLog:
         """Append one line and flush it."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
-        for name, value in metrics.items():
-            if name != "step" and value is not None:
-                self._board.add_scalar(name, value, metrics["step"])
+        told = {k: v for k, v in metrics.items() if k != "step" and v is not None}
+        for name, value in told.items():
+            self._board.add_scalar(name, value, metrics["step"])
         for tracker in self._trackers:
-            tracker.log({k: v for k, v in metrics.items() if v is not None}, step=metrics["step"])
+            tracker.log(told, step=metrics["step"])
 
     def close(self) -> None:
         self._board.close()

@@ -96,7 +96,7 @@ class Trpo(Algorithm):
                 slopes.append(flat(torch.autograd.grad(kl, parameters, create_graph=True)))
 
         def product(vector: Tensor) -> Tensor:
-            along = sum(slope @ vector for slope in slopes)
+            along = torch.stack([slope @ vector for slope in slopes]).sum()
             return flat(torch.autograd.grad(along, parameters, retain_graph=True))
 
         return product
