@@ -1,8 +1,9 @@
-"""`python benchmarks/grpo_step.py BASE [STEPS [SEEDS]]`: our GRPO beside TRL's, same work, one run.
+"""`python benchmarks/grpo_step.py BASE [STEPS [SEEDS [FIRST]]]`: our GRPO beside TRL's, in one run.
 
 Same tiny base model (a folder, as `make demo` leaves one in runs/), problems, reward, group size,
 lengths, LoRA and optimiser. Prints seconds a step for sampling and training, steps a minute, and
-pass@1 on 200 held-out problems after the same number of steps, for each seed.
+pass@1 on 500 held-out problems after the same number of steps, for each seed from FIRST on; then
+the mean difference over seeds, whose interval is over seeds (Student's t).
 """
 
 import sys
@@ -21,7 +22,7 @@ from benchmarks.peer_trl import grpo_trainer, save_adapter, timed
 from data import PromptTemplate, load_problems
 from eval.compare import compare
 from eval.harness import Protocol, sample_problems
-from eval.intervals import Estimate
+from eval.intervals import Estimate, difference_interval
 from eval.result import summarize
 from rewards import Checker
 from sampling import load_sampler
@@ -90,7 +91,7 @@ def pass_at_1(result: tuple[dict[str, Any], pandas.DataFrame]) -> str:
     return str(Estimate(**result[0]["pass_at_k"]["1"]))
 
 
-def main(base: str, steps: int, seeds: int) -> None:
+def main(base: str, steps: int, seeds: int, first: int) -> None:
     from sampling.model import load_tokenizer
 
     template = PromptTemplate(load_tokenizer(base))
@@ -98,7 +99,8 @@ def main(base: str, steps: int, seeds: int) -> None:
         f"base: pass@1 {pass_at_1(evaluated(base, None))}; {steps} steps of 16 × 16 completions",
         flush=True,
     )
-    for seed in range(seeds):
+    rates: list[list[float]] = [[], []]
+    for seed in range(first, first + seeds):
         per_minute, found = [], []
         for name in ("mathgrpo", "TRL"):
             with tempfile.TemporaryDirectory() as folder:
@@ -115,15 +117,19 @@ def main(base: str, steps: int, seeds: int) -> None:
                     flush=True,
                 )
         difference = compare(found[1], found[0]).details[1]
+        for of_one, (result, _) in zip(rates, found, strict=True):
+            of_one.append(result["pass_at_k"]["1"]["mean"])
         print(
             f"seed {seed}  mathgrpo is {per_minute[0] / per_minute[1]:.2f} times as fast; pass@1, "
             f"mathgrpo - TRL, paired: {difference.estimate}, p = {difference.p_value:.2g}",
             flush=True,
         )
+    if seeds > 1:
+        print(f"{seeds} seeds: pass@1, mathgrpo - TRL: {difference_interval(rates[1], rates[0])}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     numbers = [int(word) for word in sys.argv[2:]]
-    main(sys.argv[1], *[*numbers, *(60, 3)[len(numbers) :]])
+    main(sys.argv[1], *[*numbers, *(60, 3, 0)[len(numbers) :]])

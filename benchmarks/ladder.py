@@ -101,7 +101,7 @@ def process(words: list[str], threads: int) -> None:
         raise SystemExit(f"{' '.join(words)}\n{done.stderr[-2000:]}")
 
 
-def main(base: str, out: str, steps: int = 60, seeds: int = 3, workers: int = 2) -> None:
+def main(base: str, out: str, steps: int = 40, seeds: int = 3, workers: int = 2) -> None:
     base, folder = str(Path(base).resolve()), Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "empty.toml", "")

@@ -18,15 +18,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from tests.nursery import ROOT
 from train.config import SftConfig, TrainConfig, check_config
 from train.run import TrainRun
-from train.sft import run_sft
+from train.supervised import run_sft
 
-ROOT = Path(__file__).parent.parent
 # Long files first, so that the workers end together; some that need no base model meanwhile.
 ORDER = (
     "server hostile survival rewards_properties answers sampling app_hostile app_tabs train "
-    "algorithms commands evaluation train_options app"
+    "algorithm_runs commands evaluation train_options app"
 ).split()
 
 
@@ -174,14 +174,3 @@ def page(browser, address):
 def tab(page: Page, name: str) -> None:
     """Open a tab of the app."""
     page.get_by_role("tab", name=name, exact=True).click()
-
-
-def command(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess:
-    """Run one of the project's commands, as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )

@@ -1,14 +1,13 @@
 """The other tabs in a real browser: compare, watch a run, check an answer; phones and the dark."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from app.results import chosen, find_results, problem_table
 from common.files import write_text
-from tests.conftest import ROOT, command, config_of, serve, tab, visit
+from tests.conftest import config_of, serve, tab, visit
+from tests.nursery import Command, command
 from train.config import to_toml
 
 NAMES = ["Try it", "Compare", "Run", "Check"]
@@ -50,9 +49,7 @@ def test_a_run_shows_curves_that_grow_while_it_trains(browser, base, tmp_path):
     folder = tmp_path / "runs" / "growing"
     config = config_of(folder, base, run={"steps": 400, "save_every": 400})
     write_text(tmp_path / "growing.toml", to_toml(config))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "train", str(tmp_path / "growing.toml")], cwd=ROOT
-    )
+    process = Command("train", tmp_path / "growing.toml")
     try:
         with serve(folder.parent) as address, visit(browser, address) as page:
             while not (folder / "metrics.jsonl").exists():

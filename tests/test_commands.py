@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from common.files import write_text
-from tests.conftest import ROOT, command, run_settings
+from tests.conftest import run_settings
+from tests.nursery import ROOT, command
 from train.config import TrainConfig, check_config, to_toml
 
 
@@ -105,7 +108,8 @@ def test_pass_at_k_with_too_few_samples(tmp_path, base):
 
 @pytest.mark.parametrize("room", ["data", "rewards", "train", "train.sft", "eval", "app"])
 def test_every_command_has_help(room):
-    done = command(room, "--help")
+    words = [sys.executable, "-m", room, "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "usage:" in done.stdout
 

@@ -1,11 +1,8 @@
 """Evaluations go on after a death, tell what is real, and show it without the outside."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy
@@ -22,19 +19,19 @@ from eval.result import load_result
 from eval.votes import classes, majority_right
 from rewards import check
 from sampling.model import load_tokenizer
-from tests.conftest import ROOT, chromium, command
+from tests.conftest import chromium
+from tests.nursery import Command, command
 
 ASK = ("--data", "synth:heldout,n=200,levels=1-2", "--n", "4", "--k", "1,4", "--max-tokens", "24")
 
 
 def test_killed_twice_and_resumed_gives_the_same_bytes(base, tmp_path):
-    words = [sys.executable, "-m", "eval", "--model", str(base), *ASK]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], env=environment)
-    assert whole.returncode == 0
+    words = ["eval", "--model", base, *ASK, "--out"]
+    whole = command(*words, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
     journal = tmp_path / ".killed.journal.jsonl"
     for kill in range(2):
-        process = subprocess.Popen([*words, "--out", str(tmp_path / "killed")], env=environment)
+        process = Command(*words, tmp_path / "killed")
         while process.poll() is None and lines(journal) < kill + 2:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -42,9 +39,7 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(base, tmp_path):
         assert not (tmp_path / "killed").exists()
     with open(journal, "a") as file:
         file.write('[{"problem": "cut o')
-    last = subprocess.run(
-        [*words, "--out", str(tmp_path / "killed")], env=environment, capture_output=True, text=True
-    )
+    last = command(*words, tmp_path / "killed")
     assert last.returncode == 0, last.stderr
     assert not journal.exists()
     for name in ("results.json", "report.html"):

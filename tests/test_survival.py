@@ -1,6 +1,5 @@
 """Killed, ended, damaged, resumed otherwise: a run goes on as if nothing had been, or says why not."""
 
-import os
 import random
 import signal
 import subprocess
@@ -13,7 +12,8 @@ from safetensors.torch import load_file
 
 from common.errors import UserError
 from common.files import write_text
-from tests.conftest import ROOT, config_of
+from tests.conftest import config_of
+from tests.nursery import ROOT, Command
 from train.checkpoint import latest_checkpoint
 from train.config import TrainConfig, load_config, to_toml
 from train.metrics import read_metrics
@@ -36,13 +36,9 @@ def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_pa
     grpo = {"dynamic_sampling": True, "max_draws": 2, "curriculum": "weight", "reference_every": 8}
     whole = config_of(tmp_path / "whole", base, run=steps, grpo=grpo)
     write_text(tmp_path / "run.toml", to_toml(whole))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
     def start(folder, *more):
-        words = ("-m", "train", tmp_path / "run.toml", "--run.dir", folder, *more)
-        return subprocess.Popen(
-            [sys.executable, *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
-        )
+        return Command("train", tmp_path / "run.toml", "--run.dir", folder, *more)
 
     together = start(tmp_path / "whole")
     draw = random.Random(0)
@@ -62,7 +58,7 @@ def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_pa
         process.wait()
         in_mid_checkpoint += being_written(killed)
     last = start(killed, "--resume")
-    assert last.wait() == 0, last.stderr.read()
+    assert last.wait() == 0, last.error.read_text()
     assert in_mid_checkpoint, "no kill hit a checkpoint being written"
     assert together.wait() == 0
     ours, theirs = read_metrics(killed), read_metrics(tmp_path / "whole")

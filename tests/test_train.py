@@ -20,7 +20,7 @@ from train.metrics import read_metrics
 from train.policy import Policy, add_lora
 from train.run import TrainRun
 from train.sections import Grpo, Lora
-from train.sft import run_sft
+from train.supervised import run_sft
 
 KEYS = [
     "step",

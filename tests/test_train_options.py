@@ -13,7 +13,8 @@ import torch
 from common.errors import UserError
 from common.files import write_text
 from sampling.completion import Completion
-from tests.conftest import command, config_of
+from tests.conftest import config_of
+from tests.nursery import command
 from train.advice import WINDOW, Advisor
 from train.checkpoint import latest_checkpoint
 from train.config import to_toml

@@ -63,7 +63,7 @@ def make_base(folder: Path, seed: int) -> None:
     if (folder / "model.safetensors").is_file():
         console.print(f"found {folder}")
         return
-    from train.sft import run_sft
+    from train.supervised import run_sft
 
     overrides = ["--run.out", str(folder), "--run.seed", str(seed)]
     run_sft(load_config(SftConfig, CONFIGS / "base.toml", overrides))

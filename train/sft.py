@@ -1,169 +1,9 @@
-"""`python -m train.sft CONFIG.toml`: supervised fine-tuning on worked solutions.
+"""`python -m train.sft CONFIG.toml`: supervised fine-tuning on worked solutions."""
 
-Trains a tiny model from scratch, all weights of a model, or LoRA weights on one. The loss is the
-mean negative log-prob of the solutions' tokens; the prompts teach nothing.
-"""
-
-import json
-import random
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from common.errors import OneLineParser, UserError, run_command
-from common.files import whole_folder, write_text
-from common.progress import progress_bar
-from data import Problem, PromptTemplate, load_problems
-from sampling.model import context_length, load_model, load_tokenizer, write_base_note
-from sampling.packed import PackedGroups, hidden_states, output_weight
-from train.config import SftConfig, load_config, to_toml
-from train.logprobs import token_logprobs
-from train.muon import Muon
-from train.policy import add_lora
-from train.schedule import learning_rate
-from train.sections import SftOptimizer
-from train.tiny import save_base, tiny_model, tiny_tokenizer
-
-Example = tuple[list[int], list[int]]  # prompt and target token ids
-
-
-def run_sft(config: SftConfig) -> Path:
-    """Train as configured and write the model or adapter folder; returns it."""
-    model, tokenizer = _open_model(config)
-    examples = _examples(config, model, tokenizer)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    settings = config.optimizer
-    optimizers = _optimizers(model, settings)
-    batches = batches_of(examples, config.data.batch, config.run.seed)
-    torch.manual_seed(config.run.seed)
-    model.train()
-    log: list[dict[str, float]] = []
-    with progress_bar() as progress:
-        task = progress.add_task("fine-tuning", total=config.run.steps, note="")
-        for step in range(config.run.steps):
-            share = learning_rate(
-                step,
-                config.run.steps,
-                peak=1.0,
-                schedule=settings.schedule,
-                warmup_steps=settings.warmup_steps,
-            )
-            loss = _backward(model, next(batches), settings.pass_size())
-            norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
-            for optimizer, peak in optimizers:
-                optimizer.param_groups[0]["lr"] = peak * share
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            rate = settings.lr * share
-            log.append({"step": step + 1, "loss": loss, "grad_norm": float(norm), "lr": rate})
-            progress.update(task, advance=1, note=f"loss {loss:.3f}")
-    return _save(config, model.eval(), tokenizer, log)
-
-
-def _optimizers(model: Any, settings: SftOptimizer) -> list[tuple[torch.optim.Optimizer, float]]:
-    """The optimisers with their peak rates: Muon for the layers' matrices, AdamW for the rest."""
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in trained if p.ndim == 2 and "embed" not in name]
-    if settings.matrix_lr is None:
-        matrices = []
-    taken = {id(p) for p in matrices}
-    adamw = torch.optim.AdamW(
-        [p for _, p in trained if id(p) not in taken],
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-    )
-    optimizers: list[tuple[torch.optim.Optimizer, float]] = [(adamw, settings.lr)]
-    if settings.matrix_lr is not None:
-        muon = Muon(matrices, settings.matrix_lr, weight_decay=settings.weight_decay)
-        optimizers.append((muon, settings.matrix_lr))
-    return optimizers
-
-
-def batches_of(examples: list[Example], size: int, seed: int) -> Iterator[list[Example]]:
-    """Endless batches: each epoch goes once over all examples in a new seeded order."""
-    epoch, waiting = 0, list[Example]()
-    while True:
-        while len(waiting) < size:
-            order = list(examples)
-            random.Random(f"{seed}/{epoch}").shuffle(order)
-            waiting += order
-            epoch += 1
-        yield waiting[:size]
-        waiting = waiting[size:]
-
-
-def _backward(model: Any, batch: list[Example], tokens_per_pass: int) -> float:
-    """Add the gradient of the batch's mean token loss, a few sequences at a time."""
-    total = sum(len(target) for _, target in batch)
-    device = output_weight(model).device
-    loss_sum, part, room = 0.0, list[Example](), 0
-    for example in [*batch, None]:
-        cost = len(example[0]) + len(example[1]) if example else 0
-        if part and (example is None or room + cost > tokens_per_pass):
-            layout = PackedGroups([p for p, _ in part], [[t] for _, t in part], device)
-            hidden = hidden_states(model, layout.ids, layout.positions, layout)
-            at, targets = layout.predictors[layout.mask], layout.targets[layout.mask]
-            logprobs, _ = token_logprobs(hidden[at], output_weight(model), targets)
-            loss = -logprobs.sum() / total
-            loss.backward()
-            loss_sum += loss.item()
-            part, room = [], 0
-        if example:
-            part.append(example)
-            room += cost
-    return loss_sum
-
-
-def _open_model(config: SftConfig) -> tuple[Any, Any]:
-    settings = config.model
-    if (settings.path is None) == (settings.scratch is None):
-        raise UserError("give either model.path or model.scratch")
-    if settings.path is None:
-        if config.lora is not None:
-            raise UserError("model.scratch trains all weights; leave [lora] out")
-        tokenizer = tiny_tokenizer()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = tiny_model(tokenizer, seed=config.run.seed)
-        return model.to(device), tokenizer
-    tokenizer = load_tokenizer(settings.path)
-    model = load_model(settings.path, dtype=settings.dtype)
-    if config.lora is not None:
-        model = add_lora(model, config.lora, config.run.seed)
-    return model, tokenizer
-
-
-def _examples(config: SftConfig, model: Any, tokenizer: Any) -> list[Example]:
-    problems = load_problems(config.data.train, limit=config.data.limit)
-    template = PromptTemplate(tokenizer, config.data.template)
-    longest = min(config.data.max_tokens or 1 << 30, context_length(model.config))
-    examples = [_example(problem, template) for problem in problems]
-    fitting = [e for e in examples if len(e[0]) + len(e[1]) <= longest]
-    if len(fitting) < len(examples):
-        print(f"{len(examples) - len(fitting)} examples of over {longest} tokens are left out")
-    if not fitting:
-        raise UserError(f"{config.data.train}: no example fits into {longest} tokens")
-    return fitting
-
-
-def _example(problem: Problem, template: PromptTemplate) -> Example:
-    if problem.solution is None:
-        raise UserError(f"problem {problem.id} has no worked solution to learn from")
-    return template.encode(problem.question), template.encode_target(problem.solution)
-
-
-def _save(config: SftConfig, model: Any, tokenizer: Any, log: list[dict[str, float]]) -> Path:
-    out = Path(config.run.out)
-    with whole_folder(out) as folder:
-        if config.lora is not None:
-            model.save_pretrained(folder)
-            write_base_note(folder, str(config.model.path))
-        else:
-            save_base(folder, model, tokenizer)
-        write_text(folder / "sft.toml", to_toml(config))
-        write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in log))
-    return out
+from train.config import SftConfig, load_config
 
 
 def main(argv: list[str]) -> None:
@@ -177,8 +17,9 @@ def main(argv: list[str]) -> None:
     config = load_config(SftConfig, options.config, overrides)
     if Path(config.run.out).exists() and not Path(config.run.out).is_dir():
         raise UserError(f"{config.run.out} exists and is no folder")
-    out = run_sft(config)
-    print(f"wrote {out}")
+    from train.supervised import run_sft  # heavy imports only once the configuration is known good
+
+    print(f"wrote {run_sft(config)}")
 
 
 if __name__ == "__main__":
