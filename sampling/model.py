@@ -27,7 +27,7 @@ def load_tokenizer(model: str | Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
-        raise UserError(f"{model}: no tokenizer can be loaded ({_first_line(error)})") from error
+        raise UserError(f"{model}: no tokenizer can be loaded ({first_line(error)})") from error
     if not tokenizer.encode("1 2", add_special_tokens=False):  # made up from nothing
         raise UserError(f"{model}: no tokenizer can be loaded (tokenizer.json is missing)")
     if tokenizer.eos_token_id is None:
@@ -56,7 +56,7 @@ def load_model(model: str | Path, *, dtype: str = "auto", device: str | None = N
     except UserError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError and more
-        raise UserError(f"{model}: no model can be loaded ({_first_line(error)})") from error
+        raise UserError(f"{model}: no model can be loaded ({first_line(error)})") from error
     placed: Any = loaded
     return placed.to(device).eval()
 
@@ -140,7 +140,7 @@ def load_adapter(
     except Exception as error:  # peft raises RuntimeError, ValueError, KeyError
         raise UserError(
             f"{adapter}: this adapter does not fit {name_of_base}; it was made for another base "
-            f"({_first_line(error)})"
+            f"({first_line(error)})"
         ) from error
 
 
@@ -163,6 +163,7 @@ def _check_architecture(model: str, config: Any) -> None:
             raise UserError(f"{model}: {feature} is not supported")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from common.errors import UserError
 from sampling.completion import Completion, completion
-from sampling.model import check_adapter, load_tokenizer
+from sampling.model import check_adapter, first_line, load_tokenizer
 from sampling.sampler import Sampler, Settings, allowed_rank, default_dtype
 
 
@@ -76,9 +76,8 @@ class VllmSampler(Sampler):
 
                 return LLM(**self._settings)
         except Exception as error:  # vLLM raises many kinds
-            first = str(error).strip().splitlines()[:1]
             raise UserError(
-                f"vLLM could not start on {self.name}: {' '.join(first)[:300]} (log: {self.log})"
+                f"vLLM could not start on {self.name}: {first_line(error)} (log: {self.log})"
             ) from error
 
     def update_adapter(self, adapter: Any) -> None:
@@ -104,8 +103,7 @@ class VllmSampler(Sampler):
                     self._engine.llm_engine.remove_lora(old.lora_int_id)
         except Exception as error:
             raise UserError(
-                f"{folder}: vLLM cannot serve this adapter on {self.name} "
-                f"({str(error).strip().splitlines()[0][:200]})"
+                f"{folder}: vLLM cannot serve this adapter on {self.name} ({first_line(error)})"
             ) from error
 
     def _sample(
@@ -132,8 +130,7 @@ class VllmSampler(Sampler):
             )
         except Exception as error:  # a dead engine, out of memory, …
             raise UserError(
-                f"vLLM failed while sampling ({type(error).__name__}: "
-                f"{str(error).strip().splitlines()[0][:200]}); see {self.log}"
+                f"vLLM failed while sampling ({first_line(error)}); see {self.log}"
             ) from error
         return [
             [_completion(choice, self.tokenizer, settings.stop) for choice in o.outputs]
@@ -148,6 +145,9 @@ class VllmSampler(Sampler):
     def wake(self) -> None:
         """Take the memory again."""
         if self._settings["enable_sleep_mode"]:
+            import torch
+
+            torch.cuda.empty_cache()  # what this process holds and does not use
             self._engine.wake_up()
 
     def close(self) -> None:

@@ -36,6 +36,22 @@ def test_dynamic_sampling_draws_until_every_group_has_a_signal(base, tmp_path):
     assert not plain.signal.all()
 
 
+def test_the_sampler_sleeps_while_the_policy_learns_and_at_no_other_time(base, tmp_path):
+    run = TrainRun(config_of(tmp_path / "r", base, sampler={"sleep": True}, run={"steps": 2}))
+    said = []
+    for object, name in (
+        (run.sampler, "_sample"),
+        (run.sampler, "sleep"),
+        (run.algorithm, "learn"),
+        (run.sampler, "wake"),
+        (run.sampler, "update_adapter"),
+    ):
+        plain = getattr(object, name)
+        setattr(object, name, lambda *a, _p=plain, _n=name, **k: (said.append(_n), _p(*a, **k))[1])
+    run.train()
+    assert said == ["_sample", "sleep", "learn", "wake", "update_adapter"] * 2
+
+
 def test_the_curriculum_prefers_what_is_solved_half_the_time():
     curriculum = Curriculum(100, seed=0, kind="weight")
     curriculum.learn(range(100), [0.5 if i < 20 else 1.0 for i in range(100)])

@@ -7,6 +7,7 @@ leaves out: a value network (the group's mean is the baseline), a reward model (
 is right), a second copy of the weights for the reference (the base with the adapter off).
 """
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -188,7 +189,8 @@ class TrainRun:
         begun = time.perf_counter()
         torch.manual_seed(step_seed(config.run.seed, step))  # for dropout, if there is any
         seed = step_seed(config.run.seed, step)
-        stats = self.algorithm.learn(self.optimizer, rollout, seed=seed)
+        with self.sampler.asleep() if config.sampler.sleep else contextlib.nullcontext():
+            stats = self.algorithm.learn(self.optimizer, rollout, seed=seed)
         self._judge(step, rollout, stats)
         every = config.grpo.reference_every
         if every and step % every == 0:

@@ -56,6 +56,7 @@ class Sampling(Section):
     top_k: int = Field(0, ge=0)
     max_tokens: int = Field(256, ge=1)
     kl_warning: float = Field(0.02, gt=0.0, description="warn where sampler_kl is above")
+    sleep: bool = Field(False, description="vLLM on a GPU: lend its memory to the trainer's part")
     options: dict[str, Any] = Field({}, description="passed to the backend as they are")
 
 
