@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from common.errors import UserError
 from common.files import write_text
 from tests.conftest import config_of
-from tests.nursery import ROOT, Command
+from tests.nursery import ROOT, Command, command
 from train.checkpoint import latest_checkpoint
 from train.config import TrainConfig, load_config, to_toml
 from train.metrics import read_metrics
@@ -107,3 +107,45 @@ def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
         TrainRun(config, resume=True)
     with pytest.raises(UserError, match="already holds a run"):
         TrainRun(load_config(TrainConfig, finished_run / "config.toml"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_beginning(base, tmp_path):
+    steps = {"steps": 3, "save_every": 3}
+    TrainRun(config_of(tmp_path / "whole", base, run=steps)).train()
+    write_text(tmp_path / "run.toml", to_toml(config_of(tmp_path / "r", base, run=steps)))
+    process = Command("train", tmp_path / "run.toml")
+    while process.poll() is None and not read_metrics(tmp_path / "r"):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "r" / "checkpoints").exists()
+    again = command("train", tmp_path / "run.toml", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "begins again at step 1" in again.stderr
+    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(tmp_path / "whole")
+    assert without_times(ours) == without_times(theirs)
+
+
+def test_out_of_memory_is_a_word_of_advice_and_the_run_goes_on_with_less(base, tmp_path):
+    config = config_of(tmp_path / "r", base, run={"save_every": 1})
+    run = TrainRun(config)
+    plain = run.algorithm.learn
+
+    def learn(optimizer, rollout, *, seed):
+        if run.done == 2:
+            torch.empty(1 << 50)  # a real failure of torch's allocator
+        return plain(optimizer, rollout, seed=seed)
+
+    run.algorithm.learn = learn
+    with pytest.raises(UserError, match=r"--resume --optimizer\.tokens_per_pass 2048"):
+        run.train()
+    assert [line["step"] for line in read_metrics(tmp_path / "r")] == [1, 2]
+    less = load_config(
+        TrainConfig, tmp_path / "r" / "config.toml", ["--optimizer.tokens_per_pass", "64"]
+    )
+    TrainRun(less, resume=True).train()
+    TrainRun(config_of(tmp_path / "whole", base)).train()
+    ours, theirs = (read_metrics(tmp_path / name) for name in ("r", "whole"))
+    assert [x["reward/mean"] for x in ours] == [x["reward/mean"] for x in theirs]
+    for a, b in zip(ours, theirs, strict=True):
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)

@@ -61,16 +61,19 @@ def step_folder(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step_{step:06d}"
 
 
-def latest_checkpoint(run: Path) -> Path:
-    """The newest whole checkpoint; damaged ones are passed over with a word.
+def latest_checkpoint(run: Path) -> Path | None:
+    """The newest whole checkpoint; damaged ones are passed over with a word. None: none so far.
 
-    Raises UserError if there is none.
+    Raises UserError if all are damaged.
     """
-    for folder in sorted((run / "checkpoints").glob("step_*"), reverse=True):
+    folders = sorted((run / "checkpoints").glob("step_*"), reverse=True)
+    for folder in folders:
         if (damage := _damage(folder)) is None:
             return folder
         print(f"warning: {folder} is damaged ({damage}); trying the one before", file=sys.stderr)
-    raise UserError(f"{run}: no checkpoint to resume from; start without --resume")
+    if folders:
+        raise UserError(f"{run}: no checkpoint is whole; to begin again, remove them")
+    return None
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from eval.harness import Protocol, sample_problems
 from eval.result import load_result, print_results, save_result, summarize
 from rewards import Checker
 from sampling import load_sampler
-from train.checkpoint import latest_checkpoint
+from train.checkpoint import latest_checkpoint, step_folder
 from train.config import SftConfig, TrainConfig, load_config
 from train.metrics import read_metrics
 
@@ -36,8 +36,7 @@ def run_demo(seed: int, runs: Path) -> None:
     step("1  A tiny base model, trained from scratch on worked solutions with slips")
     make_base(base, seed)
     step("2  GRPO: sample, check, reinforce what was right")
-    train_policy(run, base, seed)
-    checkpoint = latest_checkpoint(run)
+    checkpoint = train_policy(run, base, seed)
     step("3  Held-out problems, before and after")
     folder = run / "eval" / "heldout"
     before = evaluate(folder / "base", base, None, seed)
@@ -69,20 +68,21 @@ def make_base(folder: Path, seed: int) -> None:
     run_sft(load_config(SftConfig, CONFIGS / "base.toml", overrides))
 
 
-def train_policy(run: Path, base: Path, seed: int) -> None:
-    """Train by GRPO, going on where an earlier demo stopped."""
+def train_policy(run: Path, base: Path, seed: int) -> Path:
+    """Train by GRPO, going on where an earlier demo stopped; returns the last checkpoint."""
     overrides = ["--run.dir", str(run), "--run.seed", str(seed), "--model.path", str(base)]
     config = load_config(TrainConfig, CONFIGS / "grpo.toml", overrides)
-    resume = any((run / "checkpoints").glob("step_*"))
-    if resume and latest_checkpoint(run).name == f"step_{config.run.steps:06d}":
+    last = step_folder(run, config.run.steps)
+    if latest_checkpoint(run) == last:
         console.print(f"found {run}")
-        return
+        return last
     from train.run import TrainRun
 
-    trainer = TrainRun(config, resume=resume)
+    trainer = TrainRun(config, resume=(run / "config.toml").is_file())
     trainer.train()
     if trainer.done < config.run.steps:
         raise UserError("stopped; run make demo again to go on")
+    return last
 
 
 def evaluate(folder: Path, base: Path, adapter: Path | None, seed: int):

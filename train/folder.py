@@ -9,26 +9,23 @@ from common.files import make_folder, write_text
 from train.checkpoint import latest_checkpoint, remove_leftovers
 from train.config import TrainConfig, load_config, to_toml
 
-# What may differ between a run and its resumption: how long it goes on and what it keeps.
+# What may differ between a run and its resumption: how long it goes on, what it keeps, and what it
+# takes (these move the last digits).
 FREE = {
-    "run": {
-        "steps",
-        "save_every",
-        "save_rollouts",
-        "dir",
-        "keep_last",
-        "show_completions",
-        "trackers",
-    },
+    "run": set("steps save_every save_rollouts dir keep_last show_completions trackers".split()),
+    "model": {"gradient_checkpointing", "compile"},
+    "sampler": {"options", "sleep", "kl_warning"},
+    "optimizer": {"tokens_per_pass"},
     "eval": None,
 }
 
 
 def open_folder(folder: Path, config: TrainConfig, *, resume: bool) -> Path | None:
-    """Prepare a run's folder; returns the checkpoint to resume from, None for a new run.
+    """Prepare a run's folder; returns the checkpoint to resume from, None to begin at step 1.
 
-    Raises UserError when a new run would overwrite another, when there is nothing to resume, or
-    when the configuration is not the one the run was started with.
+    A run that died before its first checkpoint is resumed from its beginning. Raises UserError
+    when a new run would overwrite another, when there is nothing to resume, or when the
+    configuration is not the one the run was started with.
     """
     begun = folder / "metrics.jsonl"
     if not resume:
@@ -43,6 +40,8 @@ def open_folder(folder: Path, config: TrainConfig, *, resume: bool) -> Path | No
     if not (folder / "config.toml").is_file():
         raise UserError(f"{folder}: no checkpoint to resume from; start without --resume")
     checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        print(f"{folder} has no checkpoint yet: it begins again at step 1", file=sys.stderr)
     remove_leftovers(folder)
     before = load_config(TrainConfig, folder / "config.toml")
     if differing := _differences(before.model_dump(), config.model_dump()):

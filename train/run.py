@@ -33,6 +33,7 @@ from train.checkpoint import load_state, remove_old, save_checkpoint, step_folde
 from train.config import TrainConfig
 from train.curriculum import Curriculum
 from train.folder import open_folder, resume_command, warn
+from train.memory import memory_advice
 from train.metrics import Metrics, MetricsLog, peak_memory_gib
 from train.opening import fitting, open_policy, overlap_warning
 from train.pairs import PairFile
@@ -114,7 +115,7 @@ class TrainRun:
         steps = config.run.steps
         log = MetricsLog(self.folder, resume_after=self.done, trackers=config.run.trackers)
         advisor = Advisor(sampler_kl=config.sampler.kl_warning, beta=config.grpo.beta)
-        with progress_bar() as progress, polite_stop() as stop:
+        with progress_bar() as progress, polite_stop() as stop, memory_advice(config):
             task = progress.add_task(
                 config.algorithm.upper(), total=steps, completed=self.done, note=""
             )

@@ -1,0 +1,34 @@
+"""A word of advice where a run's memory does not suffice."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from common.errors import UserError
+from sampling.model import first_line
+from train.config import TrainConfig
+from train.folder import resume_command
+
+
+@contextlib.contextmanager
+def memory_advice(config: TrainConfig) -> Iterator[None]:
+    """Running out of memory inside the block becomes a UserError that says what needs less."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        half = max(1, config.optimizer.pass_size() // 2)
+        raise UserError(
+            f"the memory does not suffice ({first_line(error)}). This takes less: a lower "
+            f"optimizer.tokens_per_pass (it is {config.optimizer.pass_size()}), "
+            "model.gradient_checkpointing, sampler.sleep with vLLM. For instance: "
+            f"{resume_command(config)} --optimizer.tokens_per_pass {half}"
+        ) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an accelerator or the machine had no memory left."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error)
