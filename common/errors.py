@@ -20,6 +20,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of its message."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or its accelerator had no memory left (torch has kinds of its own)."""
+    said = type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+    return said or isinstance(error, MemoryError)
+
+
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line with exit code 2, like all our errors."""
 
@@ -41,6 +53,11 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except BrokenPipeError:  # the reader of a pipe went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"error: the memory does not suffice ({first_line(error)})", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from common.files import write_text
 from sampling.lora import speed_up
 from sampling.packed import ATTENTION
@@ -161,9 +161,3 @@ def _check_architecture(model: str, config: Any) -> None:
     for feature in ("attn_logit_softcapping", "final_logit_softcapping"):
         if getattr(config, feature, None):
             raise UserError(f"{model}: {feature} is not supported")
-
-
-def first_line(error: Exception) -> str:
-    """The kind of an error and the first line of its message."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from sampling.completion import Completion, completion
-from sampling.model import check_adapter, first_line, load_tokenizer
+from sampling.model import check_adapter, load_tokenizer
 from sampling.sampler import Sampler, Settings, allowed_rank, default_dtype
 
 

@@ -12,6 +12,18 @@ from tests.conftest import run_settings
 from tests.nursery import ROOT, command
 from train.config import TrainConfig, check_config, to_toml
 
+LIMITED = """
+import resource
+import sys
+import eval.harness, eval.many, sampling.torch_sampler
+from common.errors import run_command
+from eval.__main__ import main
+
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (3 << 30), used + (3 << 30)))
+run_command(main)
+"""
+
 
 def config_file(tmp_path, base, **sections):
     config = check_config(
@@ -112,6 +124,16 @@ def test_every_command_has_help(room):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "usage:" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory hold on Linux")
+def test_too_little_memory_is_said_in_a_line(base, tmp_path):
+    """Within a real limit: three gigabytes more than the libraries take."""
+    words = [sys.executable, "-c", LIMITED, "--model", base, "--data", "synth:heldout,n=2"]
+    words += ["--n", "1000000", "--max-tokens", "8", "--out", tmp_path / "result"]
+    done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
+    fails(done, "memory does not suffice")
+    assert not (tmp_path / "result").exists()
 
 
 def test_synth_writes_the_problems_it_says(tmp_path):

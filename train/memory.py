@@ -3,10 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch
-
-from common.errors import UserError
-from sampling.model import first_line
+from common.errors import UserError, first_line, out_of_memory
 from train.config import TrainConfig
 from train.folder import resume_command
 
@@ -26,9 +23,3 @@ def memory_advice(config: TrainConfig) -> Iterator[None]:
             "model.gradient_checkpointing, sampler.sleep with vLLM. For instance: "
             f"{resume_command(config)} --optimizer.tokens_per_pass {half}"
         ) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an accelerator or the machine had no memory left."""
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "allocate memory" in str(error)
