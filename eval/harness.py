@@ -11,7 +11,7 @@ from eval.journal import Journal
 from rewards import Checker
 from sampling import Sampler
 
-PROBLEMS_AT_ONCE = 64
+AT_ONCE = 512  # completions: enough to keep a GPU busy, and what a death costs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def sample_problems(
     with progress_bar(quiet=quiet) as progress:
         task = progress.add_task("evaluating", total=len(problems), completed=done, note="")
         while done < len(problems):
-            part = problems[done : done + PROBLEMS_AT_ONCE]
+            part = problems[done : done + max(1, AT_ONCE // protocol.n)]
             fresh = _sample_part(sampler, part, template, checker, protocol)
             if journal:
                 journal.add(fresh)

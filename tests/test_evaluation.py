@@ -22,7 +22,7 @@ from sampling.model import load_tokenizer
 from tests.conftest import chromium
 from tests.nursery import Command, command
 
-ASK = ("--data", "synth:heldout,n=200,levels=1-2", "--n", "4", "--k", "1,4", "--max-tokens", "24")
+ASK = ("--data", "synth:heldout,n=120,levels=1-2", "--n", "16", "--k", "1,4", "--max-tokens", "24")
 
 
 def test_killed_twice_and_resumed_gives_the_same_bytes(base, tmp_path):
