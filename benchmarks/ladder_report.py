@@ -46,9 +46,10 @@ def report(base: str, out: Path) -> None:
         ],
     )
     questions = table(
-        "| | pass@1 | beside | paired difference | KL a token | tokens | groups without signal |",
+        "| | pass@1 | beside | paired difference | each seed | KL a token | tokens | groups without signal |",
         [
             f"{name} | {x['pass@1']} | {BESIDE[name]} | {paired(out, BESIDE[name], name)} | "
+            f"{each_seed(found[BESIDE[name]], x)} | "
             f"{x['kl']:.3f} | {numpy.mean(x['tokens']):.1f} | {numpy.mean(x['no signal']):.2f}"
             for name, x in found.items()
             if name in BESIDE
@@ -99,6 +100,12 @@ def paired(out: Path, a: str, b: str) -> str:
     if a == b:
         return "–"
     return str(difference_interval(*(mean_rates(folders(out, x)[:seeds], 1) for x in (a, b))))
+
+
+def each_seed(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """pass@1 of b minus a, seed by seed."""
+    pairs = zip(a["by seed"], b["by seed"], strict=False)
+    return "–" if a is b else ", ".join(f"{y - x:+.3f}" for x, y in pairs)
 
 
 def mean_rates(runs: list[Path], k: int) -> Any:
