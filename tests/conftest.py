@@ -23,10 +23,11 @@ from train.config import SftConfig, TrainConfig, check_config
 from train.run import TrainRun
 from train.supervised import run_sft
 
-# Long files first, so that the workers end together; some that need no base model meanwhile.
+# One worker makes the base model for the first file; the next few need none. Then long files first,
+# so that the workers end together.
 ORDER = (
-    "server hostile survival rewards_properties answers sampling app_hostile app_tabs train "
-    "algorithm_runs commands evaluation train_options app"
+    "server hostile rewards_properties answers losses rewards data contracts survival sampling "
+    "app_hostile app_tabs train algorithm_runs app commands evaluation train_options"
 ).split()
 
 
