@@ -1,9 +1,9 @@
 """`python benchmarks/grpo_step.py BASE [STEPS [SEEDS [FIRST]]]`: our GRPO beside TRL's, in one run.
 
-Same tiny base model (a folder, as `make demo` leaves one in runs/), problems, reward, group size,
-lengths, LoRA and optimiser. Prints seconds a step for sampling and training, steps a minute, and
-pass@1 on 500 held-out problems after the same number of steps, for each seed from FIRST on; then
-the mean difference over seeds, whose interval is over seeds (Student's t).
+Same tiny base model (a folder, as `make demo` leaves one in runs/), LoRA weights to begin with,
+problems in the same order, reward, group size, lengths and optimiser. Prints seconds a step for
+sampling and training, steps a minute, and pass@1 on 500 held-out problems after the same number of
+steps, for each seed from FIRST on; then the mean difference over seeds, its interval over seeds too.
 """
 
 import sys

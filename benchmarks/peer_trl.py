@@ -7,19 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data import Problem, PromptTemplate
 from rewards import Checker
 from train.config import TrainConfig
+from train.curriculum import Curriculum
 
 
 def grpo_trainer(
     config: TrainConfig, problems: list[Problem], template: PromptTemplate, **more: Any
 ):
-    """A GRPOTrainer with the settings of `config`; `more` are fields of GRPOConfig."""
+    """A GRPOTrainer with the settings of `config`; `more` are fields of GRPOConfig.
+
+    It begins from the same LoRA weights as our trainer and takes the same problems in the same order.
+    """
     warnings.simplefilter("ignore")
     with contextlib.redirect_stderr(None):
         from datasets import Dataset
-        from peft import LoraConfig
+        from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForCausalLM
         from trl import GRPOConfig, GRPOTrainer
 
@@ -41,7 +47,7 @@ def grpo_trainer(
         "beta": grpo.beta, "epsilon": grpo.epsilon, "loss_type": grpo.loss, "scale_rewards": "group",
         "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": [],
         "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True,
-        "mask_truncated_completions": grpo.mask_truncated, "shuffle_dataset": True, **more,
+        "mask_truncated_completions": grpo.mask_truncated, "shuffle_dataset": False, **more,
     }  # fmt: skip
     lora = LoraConfig(
         r=config.lora.rank,
@@ -49,14 +55,17 @@ def grpo_trainer(
         target_modules=config.lora.target_modules,
         task_type="CAUSAL_LM",
     )
-    rows = [{"prompt": template.render(p.question), "gold": p.answer} for p in problems]
+    order = Curriculum(len(problems), config.run.seed)
+    taken = [problems[i] for _ in range(config.run.steps) for i in order.take(grpo.prompts)]
+    rows = [{"prompt": template.render(p.question), "gold": p.answer} for p in taken]
+    base = AutoModelForCausalLM.from_pretrained(config.model.path, dtype="float32")
+    torch.manual_seed(config.run.seed)
     return GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(config.model.path, dtype="float32"),
+        model=get_peft_model(base, lora),
         reward_funcs=reward,
         args=GRPOConfig(**settings),
         train_dataset=Dataset.from_list(rows),
         processing_class=template.tokenizer,
-        peft_config=lora,
     )
 
 
