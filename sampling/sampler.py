@@ -1,10 +1,9 @@
 """What every sampling backend offers, and the one function that opens one."""
 
 import abc
-import contextlib
 import dataclasses
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from common.errors import UserError, nearest
@@ -82,15 +81,6 @@ class Sampler(abc.ABC):
 
     def wake(self) -> None:  # noqa: B027
         """Take back what `sleep` gave."""
-
-    @contextlib.contextmanager
-    def asleep(self) -> Iterator[None]:
-        """Sleep inside the block."""
-        self.sleep()
-        try:
-            yield
-        finally:
-            self.wake()
 
     def close(self) -> None:  # noqa: B027
         """Release the engine; the sampler cannot be used afterwards."""

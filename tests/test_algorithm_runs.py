@@ -1,9 +1,6 @@
 """The ladder at work: each algorithm learns, goes on after SIGKILL, refuses what it cannot read."""
 
 import json
-import signal
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +9,8 @@ from safetensors.torch import load_file
 from common.errors import UserError
 from common.files import write_text
 from tests.conftest import config_of
-from tests.nursery import Command, command
-from tests.test_survival import without_times
+from tests.nursery import command
+from tests.test_survival import train_until_killed, without_times
 from train.algorithms import ALGORITHMS, pick_algorithm
 from train.config import TrainConfig, load_config, to_toml
 from train.metrics import read_metrics
@@ -45,18 +42,6 @@ RUNS = {name: {} for name in ALGORITHMS} | {
     "npg": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
     "trpo": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
 }
-
-
-def train_until_killed(config):
-    """Train in a process; SIGKILL it in the step after the first that is logged."""
-    run = Path(config.run.dir)
-    path = run.with_suffix(".toml")
-    write_text(path, to_toml(config))
-    process = Command("train", path)
-    while process.poll() is None and not read_metrics(run):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, process.error.read_text()
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +29,18 @@ def without_times(metrics):
 def being_written(run):
     """Whether a checkpoint of the run is half-way to the disk."""
     return any((run / "checkpoints").glob(".*.tmp"))
+
+
+def train_until_killed(config):
+    """Train in a process; SIGKILL it in the step after the first that is logged."""
+    run = Path(config.run.dir)
+    path = run.with_suffix(".toml")
+    write_text(path, to_toml(config))
+    process = Command("train", path)
+    while process.poll() is None and not read_metrics(run):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.error.read_text()
 
 
 @pytest.mark.timeout(600)
@@ -112,14 +125,9 @@ def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
 def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_beginning(base, tmp_path):
     steps = {"steps": 3, "save_every": 3}
     TrainRun(config_of(tmp_path / "whole", base, run=steps)).train()
-    write_text(tmp_path / "run.toml", to_toml(config_of(tmp_path / "r", base, run=steps)))
-    process = Command("train", tmp_path / "run.toml")
-    while process.poll() is None and not read_metrics(tmp_path / "r"):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    train_until_killed(config_of(tmp_path / "r", base, run=steps))
     assert not (tmp_path / "r" / "checkpoints").exists()
-    again = command("train", tmp_path / "run.toml", "--resume")
+    again = command("train", tmp_path / "r.toml", "--resume")
     assert again.returncode == 0, again.stderr
     assert "begins again at step 1" in again.stderr
     ours, theirs = read_metrics(tmp_path / "r"), read_metrics(tmp_path / "whole")

@@ -78,3 +78,16 @@ def peak_memory_gib() -> float:
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def progress_note(metrics: Metrics) -> str:
+    """The numbers beside the progress bar."""
+    parts = [
+        f"reward {metrics['reward/mean']:.2f}",
+        f"tokens {metrics['completion/mean_tokens']:.0f}",
+    ]
+    if metrics["kl"] is not None:
+        parts.insert(1, f"KL {metrics['kl']:.4f}")
+    if "eval/pass@1" in metrics:
+        parts.append(f"held-out pass@1 {metrics['eval/pass@1']:.3f}")
+    return "  ".join(parts)

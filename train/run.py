@@ -7,7 +7,6 @@ leaves out: a value network (the group's mean is the baseline), a reward model (
 is right), a second copy of the weights for the reference (the base with the adapter off).
 """
 
-import contextlib
 import dataclasses
 import json
 import time
@@ -34,7 +33,7 @@ from train.config import TrainConfig
 from train.curriculum import Curriculum
 from train.folder import open_folder, resume_command, warn
 from train.memory import memory_advice
-from train.metrics import Metrics, MetricsLog, peak_memory_gib
+from train.metrics import Metrics, MetricsLog, peak_memory_gib, progress_note
 from train.opening import fitting, open_policy, overlap_warning
 from train.pairs import PairFile
 from train.rollout import Rollout, collect, joined, rollout_metrics, save_rollout, show_completions
@@ -134,7 +133,7 @@ class TrainRun:
                 log.write(metrics)
                 for warning in advisor.look(metrics):
                     warn(self.folder, warning)
-                progress.update(task, completed=step, note=_note(metrics))
+                progress.update(task, completed=step, note=progress_note(metrics))
         log.close()
         self.sampler.close()
         if self.done < steps:
@@ -188,10 +187,13 @@ class TrainRun:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["relative"]
         begun = time.perf_counter()
-        torch.manual_seed(step_seed(config.run.seed, step))  # for dropout, if there is any
         seed = step_seed(config.run.seed, step)
-        with self.sampler.asleep() if config.sampler.sleep else contextlib.nullcontext():
-            stats = self.algorithm.learn(self.optimizer, rollout, seed=seed)
+        torch.manual_seed(seed)  # for dropout, if there is any
+        if config.sampler.sleep:
+            self.sampler.sleep()
+        stats = self.algorithm.learn(self.optimizer, rollout, seed=seed)
+        if config.sampler.sleep:  # a run that fails in between need not wake it
+            self.sampler.wake()
         self._judge(step, rollout, stats)
         every = config.grpo.reference_every
         if every and step % every == 0:
@@ -286,16 +288,3 @@ class Best:
 
     step: int = 0
     score: float = -1.0
-
-
-def _note(metrics: Metrics) -> str:
-    """The numbers beside the progress bar."""
-    parts = [
-        f"reward {metrics['reward/mean']:.2f}",
-        f"tokens {metrics['completion/mean_tokens']:.0f}",
-    ]
-    if metrics["kl"] is not None:
-        parts.insert(1, f"KL {metrics['kl']:.4f}")
-    if "eval/pass@1" in metrics:
-        parts.append(f"held-out pass@1 {metrics['eval/pass@1']:.3f}")
-    return "  ".join(parts)
