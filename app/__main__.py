@@ -1,68 +1,80 @@
-"""`python -m app`: compare checkpoints in the browser, on this machine alone unless told else."""
+"""`python -m app`: see in the browser what training changed, on this machine alone unless told."""
 
 import logging
 import os
-import socket
+import signal
+import sys
+import threading
+import webbrowser
 from pathlib import Path
 
-from common.errors import OneLineParser, UserError, run_command
+from app.options import RUNS, read_options
+from common.errors import run_command
 
-LOCAL = "127.0.0.1"
+SESSIONS = 128  # whose state is kept: the pages open last
 
 
 def main(argv: list[str]) -> None:
-    parser = OneLineParser(prog="python -m app", description="Compare checkpoints in the browser.")
-    parser.add_argument("--runs", default="runs", help="the folder with the runs")
-    parser.add_argument("--data", default="synth:heldout,n=500", help="problems of the dice button")
-    parser.add_argument("--port", type=int, default=7860)
-    parser.add_argument("--host", default=LOCAL, help="another address needs --auth")
-    parser.add_argument("--auth", help="USER:PASSWORD that the page asks for")
-    parser.add_argument(
-        "--servers",
-        nargs="*",
-        default=[],
-        metavar="URL",
-        help="vLLM servers to write samples",
-    )
-    options = parser.parse_args(argv)
-    name, colon, password = (options.auth or "").partition(":")
-    if options.auth and not (name and colon and password):
-        raise UserError("--auth takes USER:PASSWORD")
-    if options.host not in (LOCAL, "localhost") and not options.auth:
-        raise UserError(
-            f"--host {options.host} shows the page to others: give --auth USER:PASSWORD"
-        )
-    if not 1 <= options.port <= 65535:
-        raise UserError("--port must lie between 1 and 65535")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((options.host, options.port))
-        except OSError:
-            raise UserError(
-                f"{options.host}:{options.port} cannot be used; choose another --port"
-            ) from None
+    options = read_options(argv)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-    from app.page import CSS, HEAD, THEME, build_page
-    from app.words import is_news
+    from app.runs import Library
+    from data import load_problems
+
+    results = [Path(folder) for folder in options.results]
+    library = Library(Path(options.runs or RUNS), options.model, options.adapter, results)
+    library.choices()  # an adapter that names no base is told now
+    load_problems(options.data, limit=1)  # said now if it is not there
+
+    from starlette.middleware import Middleware
+
+    from app.answers import Answerer
+    from app.guard import Guard
+    from app.leftovers import Leftovers
+    from app.messages import is_news
+    from app.page import THEME, build_page, head
+    from app.page_style import CSS
 
     logging.getLogger("uvicorn.error").addFilter(is_news)
-
-    page = build_page(Path(options.runs), options.data, options.servers)
+    answerer = Answerer(options.servers)
+    page = build_page(library, options.data, answerer, asks_password=bool(options.auth))
+    shown = f"[{options.host}]" if ":" in options.host else options.host
     page.launch(
-        server_name=options.host,
+        server_name=shown,
         server_port=options.port,
         theme=THEME,
         css=CSS,
-        head=HEAD,
-        auth=(name, password) if options.auth else None,
+        head=head(),
+        auth=options.auth,
         show_error=False,
         max_file_size="1kb",  # nothing here takes files
+        state_session_capacity=SESSIONS,
         enable_monitoring=False,
         footer_links=[],
+        app_kwargs={
+            "middleware": [Middleware(Guard, host=options.host), Middleware(Leftovers, page=page)]
+        },
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    announce(f"http://{shown}:{options.port}", browser=not options.no_browser)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    answerer.close()
+    os._exit(0)  # answers on their way would hold it up
+
+
+def announce(address: str, *, browser: bool) -> None:
+    """Print the address, and open it where a display is there."""
+    display = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    print(f"The app is at {address} (Ctrl+C ends it)", flush=True)
+    if browser and display:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 if __name__ == "__main__":

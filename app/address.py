@@ -13,11 +13,11 @@ def remember(names: Sequence[str]) -> str:
     if (value === null || value === undefined || String(value) === '') query.delete(name);
     else query.set(name, value);
   }});
-  window.history.replaceState(null, '', '?' + query);
+  window.history.replaceState(window.history.state, '', '?' + query);
 }}"""
 
 
-def number(text: str | None, low: float, high: float) -> float:
+def number_in(text: str | None, low: float, high: float) -> float:
     """A number from the address, within bounds; the lower bound for anything else."""
     try:
         found = float(text or low)

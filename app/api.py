@@ -2,22 +2,31 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app.answers import Answerer
+from app.answers import AT_WORK, Answerer
+from app.ask_tab import MAX_SAMPLES
+from app.messages import api_messages
 from app.problems import ProblemBook
-from app.results import chosen, find_results
-from app.runs import find_choices
-from app.try_tab import MAX_GOLD, MAX_SAMPLES, choose
-from app.words import in_words
+from app.results import find, find_results, load
+from app.runs import Library
+from app.values import (
+    MAX_COMPLETION,
+    MAX_GOLD,
+    MAX_LABEL,
+    MAX_QUESTION,
+    MAX_SEED,
+    labels,
+    number,
+    text,
+    whole,
+)
 from common.errors import UserError
 from eval.compare import compare as compare_results
 from rewards import check as check_answer
 
-MAX_COMPLETION = 20_000  # characters
 HOW = """`pip install gradio_client`, then
 
     from gradio_client import Client
@@ -32,12 +41,12 @@ HOW = """`pip install gradio_client`, then
     client.predict("", "any", api_name="/pick") # a random problem: set (empty: the app's), level"""
 
 
-def api(runs: Path, book: ProblemBook, answerer: Answerer) -> None:
+def api(library: Library, book: ProblemBook, answerer: Answerer) -> None:
     """Register the endpoints, and say on the page how to call them."""
 
     def checkpoints() -> list[str]:
         """The labels of every base and checkpoint, those of the newest run first."""
-        return list(find_choices(runs))
+        return list(library.choices())
 
     def answers(
         question: str,
@@ -47,11 +56,14 @@ def api(runs: Path, book: ProblemBook, answerer: Answerer) -> None:
         seed: int = 0,
     ) -> Iterator[list[dict[str, Any]]]:
         """Each checkpoint's answer as it grows; the last turn brings the verdicts."""
-        with in_words():
-            asked = choose(runs, _labels(checkpoints))
-            _limit("gold", gold, MAX_GOLD)
+        with api_messages():
+            asked = library.choose(labels(checkpoints, "checkpoints"))
+            question = text(question, "question", MAX_QUESTION)
+            gold = text(gold, "gold", MAX_GOLD)
+            heat = number(temperature, "temperature", 0, 2)
             latest = []
-            for latest in answerer.stream(question, asked, temperature, seed):
+            stream = answerer.stream(question, asked, heat, whole(seed, "seed", 0, MAX_SEED))
+            for latest in stream:
                 yield [{"checkpoint": a.choice.label, "text": a.completion.text} for a in latest]
             yield [
                 {
@@ -63,45 +75,53 @@ def api(runs: Path, book: ProblemBook, answerer: Answerer) -> None:
             ]
 
     def samples(
-        question: str, checkpoints: list[str], gold: str, n: int = 16, seed: int = 0
+        question: str, checkpoints: list[str], gold: str = "", n: int = 16, seed: int = 0
     ) -> list[dict[str, Any]]:
-        """n samples by each checkpoint at temperature 1, with verdicts and the share right."""
-        with in_words():
-            asked = choose(runs, _labels(checkpoints))
-            _limit("gold", gold, MAX_GOLD)
-            if not 1 <= n <= MAX_SAMPLES:
-                raise UserError(f"n must lie between 1 and {MAX_SAMPLES}")
-            *_, groups = answerer.sample(question, asked, n, seed)
+        """n samples by each checkpoint at temperature 1; with a gold, verdicts and a pass rate."""
+        with api_messages():
+            asked = library.choose(labels(checkpoints, "checkpoints"))
+            question = text(question, "question", MAX_QUESTION)
+            gold = text(gold, "gold", MAX_GOLD).strip()
+            n = whole(n, "n", 1, MAX_SAMPLES)
+            seed = whole(seed, "seed", 0, MAX_SEED)
+            *_, (_, groups) = answerer.sample(question, asked, n, seed)
             found = []
             for choice, group in zip(asked, groups, strict=True):
-                told = [{"text": c.text, **_verdict(c.text, gold)} for c in group]
-                rate = sum(t["reward"] for t in told) / n
+                told = [
+                    {"text": c.text, **(_verdict(c.text, gold) if gold else {"reward": None})}
+                    for c in group
+                ]
+                rate = sum(t["reward"] for t in told) / n if gold else None
                 found.append({"checkpoint": choice.label, "pass_rate": rate, "samples": told})
             return found
 
     def check(completion: str, gold: str) -> dict[str, Any]:
         """The verdict on a completion: reward, what was extracted, why."""
-        with in_words():
-            _limit("completion", completion, MAX_COMPLETION)
-            _limit("gold", gold, MAX_GOLD)
+        with api_messages():
+            completion = text(completion, "completion", MAX_COMPLETION)
+            gold = text(gold, "gold", MAX_GOLD)
+            if not gold.strip():
+                raise UserError("gold must not be empty")
             return _verdict(completion, gold)
 
     def results() -> list[str]:
         """The labels of all evaluation results, those of the newest run first."""
-        return [found.label for found in find_results(runs)]
+        return [found.label for found in find_results(library)]
 
     def compare(a: str, b: str) -> list[str]:
         """The paired difference of two results, in lines."""
-        with in_words():
-            return list(compare_results(chosen(runs, a), chosen(runs, b)).lines())
+        with api_messages():
+            pair = [load(find(library, text(x, "result", MAX_LABEL))) for x in (a, b)]
+            return list(compare_results(*pair).lines())
 
     def pick(source: str = "", level: str = "any") -> dict[str, str]:
         """A random problem of a set and level."""
-        with in_words():
-            problem, _ = book.pick(source, level, 0, 0)
+        with api_messages():
+            names = text(source, "source", MAX_LABEL), text(level, "level", MAX_LABEL)
+            problem, _ = book.pick(*names, 0, 0)
             return {"id": problem.id, "question": problem.question, "gold": problem.answer}
 
-    model: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "model"}
+    model: dict[str, Any] = {"concurrency_limit": AT_WORK, "concurrency_id": "model"}
     gr.api(checkpoints, api_name="checkpoints")
     gr.api(answers, api_name="answers", **model)
     gr.api(samples, api_name="samples", **model)
@@ -115,16 +135,3 @@ def api(runs: Path, book: ProblemBook, answerer: Answerer) -> None:
 
 def _verdict(text: str, gold: str) -> dict[str, Any]:
     return dataclasses.asdict(check_answer(text, gold))
-
-
-def _labels(wanted: Any) -> list[str]:
-    if not isinstance(wanted, list) or not all(isinstance(w, str) for w in wanted):
-        raise UserError("checkpoints must be a list of labels, see /checkpoints")
-    if len(wanted) > 4:
-        raise UserError("at most four checkpoints at once")
-    return wanted
-
-
-def _limit(name: str, text: str, most: int) -> None:
-    if not isinstance(text, str) or len(text) > most:
-        raise UserError(f"{name} must be text of at most {most} characters")

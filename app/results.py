@@ -1,18 +1,25 @@
-"""The evaluation results under a runs folder, and two of them side by side."""
+"""The evaluation results the page can show: of the runs, and of folders named besides."""
 
 import dataclasses
+import functools
+import json
 from pathlib import Path
 from typing import Any
 
 import pandas
 
-from app.runs import within
+from app.files import is_file, read_table, read_text
+from app.runs import STEP, Library
 from common.errors import UserError
-from eval.result import load_result
 
-NEEDED = ("problem", "question", "gold", "completion", "truncated", "reward", "reason")
+NEEDED = ("problem", "question", "gold", "completion", "reward")
+OPTIONAL = {"truncated": False, "extracted": None, "read_as": None, "reason": "", "level": None,
+            "source": None, "tokens": 0}  # fmt: skip
 FILES = ("results.json", "samples.parquet")
-KINDS = ("all", "fixed", "broken", "both right", "both wrong", "truncated")
+DEEPEST = 5  # folders between a named folder and a result in it
+KEPT = 12  # results in memory
+
+Result = tuple[dict[str, Any], pandas.DataFrame]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,57 +28,127 @@ class Found:
 
     label: str
     folder: Path
+    root: Path  # the folder that nothing may be read outside of
+    group: str  # results of one run and set belong together
+    name: str  # the checkpoint
+
+    @property
+    def step(self) -> int | None:
+        """The training step: 0 for the base, None where the name tells none."""
+        if self.name == "base":
+            return 0
+        found = STEP.fullmatch(self.name)
+        return int(found[1]) if found else None
 
 
-def find_results(runs: Path) -> list[Found]:
-    """Every `RUN/eval/SET/CHECKPOINT` with a result, those of the newest run first."""
-    if not runs.is_dir():
+def find_results(library: Library) -> list[Found]:
+    """Every `RUN/eval/SET/CHECKPOINT` with a result, those of the newest run first; then every
+    other result under the runs folder or a folder named with --results."""
+    found: dict[Path, Found] = {}
+    for run in library.find_runs():
+        for file in run.folder.glob("eval/*/*/results.json"):
+            if _whole_result(file.parent, run.folder):
+                data, name = file.parent.parent.name, file.parent.name
+                label = f"{run.name}: {data}, {name}"
+                group = f"{run.name}: {data}"
+                found[file.parent.resolve()] = Found(label, file.parent, run.folder, group, name)
+    ordered = list(found.values())
+    ordered.sort(key=lambda f: (f.step is None, f.step or 0, f.name))
+    ordered.sort(key=lambda f: f.group)
+    newest = {run.folder: place for place, run in enumerate(library.find_runs())}
+    ordered.sort(key=lambda f: newest[f.root])
+    for root in [*library.results, library.runs]:
+        for folder in _results_below(root):
+            if folder.resolve() not in found and _whole_result(folder, root):
+                name = str(folder.relative_to(root)) if folder != root else root.name
+                group = f"{root}: {folder.parent.name}"
+                one = Found(f"{root.name}/{name}", folder, root, group, folder.name)
+                found[folder.resolve()] = one
+                ordered.append(one)
+    return ordered
+
+
+def _results_below(root: Path) -> list[Path]:
+    """The folders with a results.json at most `DEEPEST` below `root`."""
+    if not root.is_dir():
         return []
-    folders = [f.parent for f in runs.glob("*/eval/*/*/results.json")]
-    folders = [f for f in folders if all(within(f / name, runs) for name in FILES)]
-    folders.sort(key=lambda f: (f.parents[2].name, f.parent.name, f.name))
-    folders.sort(key=lambda f: f.parents[2].stat().st_mtime, reverse=True)
-    return [Found(f"{f.parents[2].name}: {f.parent.name}, {f.name}", f) for f in folders]
+    patterns = ["*/" * depth + "results.json" for depth in range(DEEPEST + 1)]
+    return [file.parent for pattern in patterns for file in sorted(root.glob(pattern))]
 
 
-def chosen(runs: Path, label: str | None) -> tuple[dict[str, Any], pandas.DataFrame]:
+def _whole_result(folder: Path, root: Path) -> bool:
+    return all(is_file(folder / name, root) for name in FILES)
+
+
+def find(library: Library, label: str) -> Found:
     """The result of a label; raises UserError for a label that is not there."""
-    for found in find_results(runs):
+    for found in find_results(library):
         if found.label == label:
-            try:
-                return _whole(load_result(found.folder))
-            except UserError as error:
-                raise UserError(f"{label}: this evaluation result cannot be read") from error
+            return found
     raise UserError("choose two evaluation results first")
 
 
-def _whole(
-    result: tuple[dict[str, Any], pandas.DataFrame],
-) -> tuple[dict[str, Any], pandas.DataFrame]:
+def load(found: Found) -> Result:
+    """A result, made sure of; the last few are kept in memory. Raises UserError."""
+    try:
+        stamps = [(found.folder / name).stat() for name in FILES]
+    except OSError as error:
+        raise UserError(f"{found.label} is no longer there; reload the page") from error
+    return _load(found, tuple((s.st_size, s.st_mtime_ns) for s in stamps))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _load(found: Found, _stamp: Any) -> Result:
+    try:
+        results = json.loads(read_text(found.folder / "results.json", found.root))
+        samples = read_table(found.folder / "samples.parquet", found.root)
+        return _checked(results, samples)
+    except (UserError, ValueError, TypeError, KeyError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, UserError) else ""
+        raise UserError(f"{found.label}: this evaluation cannot be read{why}") from error
+
+
+def _checked(results: Any, samples: pandas.DataFrame) -> Result:
     """The result, if all is there that the page shows of it; else a UserError."""
-    results, samples = result
-    keys = isinstance(results, dict) and {"data", "n_samples", "pass_at_k"} <= results.keys()
-    if not keys or not set(NEEDED) <= set(samples.columns):
-        raise UserError("something is missing")
-    return result
+    if not isinstance(results, dict) or not isinstance(results.get("pass_at_k"), dict):
+        raise UserError("results.json lacks pass_at_k")
+    missing = [name for name in NEEDED if name not in samples]
+    if missing or samples.empty:
+        raise UserError(f"samples.parquet lacks {', '.join(missing) or 'rows'}")
+    if samples["problem"].isna().any() or not samples["reward"].isin([0, 1]).all():
+        raise UserError("samples.parquet holds rewards that are neither 0 nor 1")
+    for name, value in OPTIONAL.items():
+        if name not in samples:
+            samples[name] = value
+    samples["problem"] = _told_apart(samples)
+    sizes = samples.groupby("problem", sort=False).size()
+    n = int(sizes.iloc[0])
+    if (sizes != n).any() or results.get("n_samples") != n:
+        raise UserError("results.json and samples.parquet hold different numbers of samples")
+    if not all(k.isascii() and k.isdigit() and 1 <= int(k[:9]) <= n for k in results["pass_at_k"]):
+        raise UserError("results.json holds a k that is no number of samples")
+    samples["reward"] = samples["reward"].astype(int)
+    return {"data": "", **results}, samples
 
 
-def problem_table(a: pandas.DataFrame, b: pandas.DataFrame, kind: str) -> pandas.DataFrame:
-    """The problems of two results with both rates right, those of one kind."""
-    rates = [s.groupby("problem", sort=False)["reward"].mean() for s in (a, b)]
-    cut = [s.groupby("problem", sort=False)["truncated"].any() for s in (a, b)]
-    first = a.drop_duplicates("problem").set_index("problem")
-    table = pandas.DataFrame(
-        {"A": rates[0], "B": rates[1], "gold": first["gold"], "question": first["question"]}
-    )
-    keep = {
-        "all": table["A"] >= 0,
-        "fixed": table["B"] > table["A"],
-        "broken": table["B"] < table["A"],
-        "both right": (table["A"] == 1) & (table["B"] == 1),
-        "both wrong": (table["A"] == 0) & (table["B"] == 0),
-        "truncated": cut[0] | cut[1],
-    }[kind]
-    table = table[keep].copy()
-    table["question"] = table["question"].str.slice(0, 160)
-    return table.reset_index().round({"A": 3, "B": 3})
+def _told_apart(samples: pandas.DataFrame) -> pandas.Series:
+    """The problem's name in each row: its id, with a number where other problems share it.
+
+    The rows of a problem lie together, its first sample first; so two problems are two, whatever
+    their ids say.
+    """
+    told = samples[["problem", "question", "gold"]].astype(str)
+    begins = (told != told.shift()).any(axis=1)
+    if pandas.api.types.is_integer_dtype(samples.get("sample", pandas.Series(dtype=str))):
+        begins |= samples["sample"] == 0
+    numbers = begins.cumsum()
+    names = told["problem"].groupby(numbers).first()
+    while names.duplicated().any():
+        again = names.groupby(names).cumcount()
+        names = names.where(again == 0, names + " (" + (again + 1).astype(str) + ")")
+    return numbers.map(names)
+
+
+def rates(samples: pandas.DataFrame) -> pandas.Series:
+    """The share of right samples of each problem, in the order of the problems."""
+    return samples.groupby("problem", sort=False)["reward"].mean()

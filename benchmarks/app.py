@@ -1,15 +1,18 @@
-"""`python benchmarks/app.py RUNS [USERS] [SECONDS]`: how soon the app answers, and whom it bears.
+"""`python benchmarks/app.py RUNS [USERS] [SECONDS] [--against CHECKOUT]`: how soon the app answers,
+and whom it bears.
 
 RUNS is the folder a demo leaves. In a real Chromium: time to first paint and to the first token,
-once warm; time until the curves of a run with 2,000 steps and 200,000 rollout rows are drawn. Then
-20 users at once for 60 seconds, one in four leaving in mid-stream: answers, errors, seconds to the
-first token, memory before and after; and a crowd of 60, of whom the queue's limit refuses some.
+once warm; time until a run of 2,000 steps and 200,000 rows is open, is searched, and results of 5,000
+problems × 16 samples are sorted and filtered, each beside what is wanted. Then three rounds of 20
+users for 20 seconds: errors, first token, memory after each. With another checkout, its app has the
+same rounds, before and after.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
-import random
+import os
 import shutil
 import socket
 import subprocess
@@ -17,20 +20,20 @@ import sys
 import tempfile
 import time
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its app.py is not the room
-
-import httpx
 import numpy
 import pandas
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.app_users import QUESTION, measure_crowd, measure_users
+
 STEPS, ROWS = 2_000, 100  # of the large run: rows a step
-QUESTION = "Tom has 12 apples, finds 5 more and gives 3 to Ann. How many apples does Tom have?"
-CROWD = 60
+PROBLEMS = 5_000  # of the large results, 16 samples each
+OPEN, SEARCH, TABLE = 2.0, 1.0, 0.5  # seconds that are wanted at most
+ROOT = Path(__file__).parents[1]
 
 
 def make_large_run(run: Path, like: Path) -> None:
@@ -47,13 +50,38 @@ def make_large_run(run: Path, like: Path) -> None:
             shutil.copy(run / "first.parquet", run / "rollouts" / f"step_{step:06d}.parquet")
 
 
+def make_large_results(run: Path, like: Path) -> None:
+    """Two results of many problems, their texts those of a real one."""
+    for name, seed in (("base", 0), ("step_000010", 1)):
+        samples = pandas.read_parquet(like / "samples.parquet")
+        chosen = samples[samples["sample"] == 0]
+        rows = chosen.loc[chosen.index.repeat(16)]
+        rows = pandas.concat([rows] * (1 + PROBLEMS * 16 // len(rows))).head(PROBLEMS * 16)
+        place = numpy.repeat(numpy.arange(PROBLEMS), 16)
+        rows["problem"] = [f"p{i:05d}" for i in place]
+        rows["sample"] = numpy.tile(numpy.arange(16), PROBLEMS)
+        chance = numpy.random.default_rng(0).random(PROBLEMS)[place] * (0.8 + 0.2 * seed)
+        rows["reward"] = (numpy.random.default_rng(seed + 5).random(len(rows)) < chance).astype(int)
+        folder = run / "eval" / "large" / name
+        folder.mkdir(parents=True)
+        rows.to_parquet(folder / "samples.parquet", index=False)
+        told = json.loads((like / "results.json").read_text())
+        told |= {"n_samples": 16, "n_problems": PROBLEMS, "data": "large"}
+        (folder / "results.json").write_text(json.dumps(told))
+
+
 @contextlib.contextmanager
-def serve(runs: Path) -> Iterator[tuple[str, int]]:
-    """The app over some runs: its address and process number."""
+def serve(runs: Path, checkout: Path = ROOT) -> Iterator[tuple[str, int]]:
+    """The app of a checkout over some runs: its address and process number."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    app = subprocess.Popen([sys.executable, "-m", "app", "--runs", runs, "--port", str(port)])
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")  # without: no browser of the user opens
+    app = subprocess.Popen(
+        [sys.executable, "-m", "app", "--runs", runs, "--port", str(port)],
+        cwd=checkout,
+        env={name: value for name, value in os.environ.items() if name not in displays},
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):
@@ -73,16 +101,24 @@ def measure_pages(address: str, large: str) -> None:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         flags = ["--no-sandbox", "--disable-background-networking"]
         page = playwright.chromium.launch(executable_path=path, args=flags).new_page()
-        runs = {
-            "first paint": lambda: first_paint(page, address),
-            "first token": lambda: first_token(page, address),
-            f"{STEPS:,} steps, {STEPS * ROWS:,} rows, page and curves": lambda: curves(
-                page, f"{address}/?tab=run&runs={large}"
-            ),
-        }
-        for name, run in runs.items():
+        opened = f"{STEPS:,} steps, {STEPS * ROWS:,} rows, page and curves"
+        for name, wanted, run in (
+            ("first paint", None, lambda: first_paint(page, address)),
+            ("first token", None, lambda: first_token(page, address)),
+            (opened, OPEN, lambda: curves(page, f"{address}/?tab=run&runs={large}")),
+        ):
             run()
-            print(f"{name}: {numpy.median([run() for _ in range(5)]):.2f} s", flush=True)
+            tell(name, float(numpy.median([run() for _ in range(5)])), wanted)
+        measure_search(page, address)
+        measure_table(page, address)
+
+
+def tell(name: str, seconds: float, wanted: float | None = None) -> None:
+    """Print what was measured, beside what is wanted at most."""
+    told = (
+        "" if wanted is None else f" (wanted: {wanted:g} s; {'yes' if seconds < wanted else 'NO'})"
+    )
+    print(f"{name}: {seconds:.2f} s{told}", flush=True)
 
 
 def first_paint(page: Page, address: str) -> float:
@@ -97,13 +133,15 @@ def first_paint(page: Page, address: str) -> float:
 def first_token(page: Page, address: str) -> float:
     """Seconds from the button to the first text of an answer, both checkpoints asked."""
     page.goto(address)
-    page.wait_for_function("document.querySelector('input[aria-label=Right]')?.value?.length > 0")
+    page.wait_for_function(
+        "document.querySelector('input[aria-label=\"Model B\"]')?.value?.length > 0"
+    )
     page.fill("#question textarea", QUESTION)
     begun = time.perf_counter()
     page.click("#ask")
-    page.wait_for_function("document.querySelector('#left-answer')?.innerText?.trim().length > 0")
+    page.wait_for_function("document.querySelector('#a-answer')?.innerText?.trim().length > 0")
     took = time.perf_counter() - begun
-    page.wait_for_selector("#right-verdict .badge")
+    page.wait_for_selector("#b-head .badge")
     return took
 
 
@@ -111,108 +149,93 @@ def curves(page: Page, address: str) -> float:
     """Seconds from opening the page until a run's curves are drawn."""
     begun = time.perf_counter()
     page.goto(address)
-    page.wait_for_selector("#run-plot img")
-    page.wait_for_function("document.querySelector('#run-completions')?.innerText.length > 20")
+    page.wait_for_selector("#run-plots svg")
+    page.wait_for_function("document.querySelector('#run-groups')?.innerText.length > 20")
     return time.perf_counter() - begun
 
 
-class Users:
-    """People at the page: what they were answered."""
-
-    def __init__(self, address: str):
-        self.client = httpx.AsyncClient(base_url=f"{address}/gradio_api", timeout=120)
-        self.first: list[float] = []
-        self.done, self.left, self.refused = 0, 0, 0
-        self.errors: list[str] = []
-
-    async def prepare(self) -> None:
-        self.labels = await self.call("checkpoints", [])
-
-    async def call(self, name: str, data: list) -> list:
-        event = (await self.client.post(f"/call/{name}", json={"data": data})).json()["event_id"]
-        reply = await self.client.get(f"/call/{name}/{event}")
-        return json.loads(reply.text.split("data: ")[-1])[0]
-
-    async def ask(self, leave: bool) -> None:
-        """Ask two checkpoints, as the page does; or close the connection in mid-stream."""
-        begun, seen = time.perf_counter(), 0
-        labels = [self.labels[0], self.labels[-1]]
-        data = [f"{QUESTION} ({uuid.uuid4().hex[:4]})", labels, "14", 0.0, 0]
-        try:
-            reply = await self.client.post("/call/answers", json={"data": data})
-            if reply.status_code == 503:
-                self.refused += 1
-                return
-            event = reply.raise_for_status().json()["event_id"]
-            async with self.client.stream("GET", f"/call/answers/{event}") as stream:
-                async for line in stream.aiter_lines():
-                    if line == "event: error":
-                        self.errors.append("error event")
-                    if line.startswith("data: [") and not seen:
-                        self.first.append(time.perf_counter() - begun)
-                    seen += line.startswith("data: [")
-                    if leave and seen > 5:
-                        self.left += 1
-                        return
-            self.done += 1
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            self.errors.append(f"{type(error).__name__}: {error}")
-
-    async def stay(self, seconds: float) -> None:
-        """One user: asks, reads for a moment, asks again."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            await self.ask(leave=random.random() < 0.25)
-            await asyncio.sleep(random.random())
+def measure_search(page: Page, address: str) -> None:
+    """Seconds for a search in all rollouts of the large run, in the open page; prints them."""
+    page.goto(f"{address}/?tab=run&runs=large")
+    page.wait_for_selector("#run-plots svg")
+    page.get_by_role("tab", name="Search all completions").click()
+    shown = page.inner_text("#run-hits")
+    for word, title, wanted in (
+        ("has", "first search, while it is read", None),
+        ("gives", "a search", SEARCH),
+    ):
+        begun = time.perf_counter()
+        page.fill("#run-words textarea, #run-words input", word)
+        page.click("#run-search")
+        page.wait_for_function(
+            """([shown, total]) => { const now = document.querySelector('#run-hits').innerText;
+              return now != shown && now.includes(total); }""",
+            arg=[shown, f"{STEPS * ROWS:,} completions searched"],
+        )
+        tell(f"{title} in {STEPS * ROWS:,} rows", time.perf_counter() - begun, wanted)
+        shown = page.inner_text("#run-hits")
 
 
-async def measure_users(address: str, pid: int, users: int, seconds: float) -> None:
-    """Many users at once, then a crowd larger than the queue; prints what became of them."""
-    here = Users(address)
-    await here.prepare()
-    await asyncio.gather(*(here.stay(5) for _ in range(users)))  # warm
-    before = memory(pid)
-    here.done, here.left, here.refused, here.first = 0, 0, 0, []
-    await asyncio.gather(*(here.stay(seconds) for _ in range(users)))
-    await asyncio.sleep(2)
-    low, high = numpy.percentile(here.first, [50, 95])
-    print(
-        f"{users} users for {seconds:.0f} s: {here.done} answered, {here.left} left in mid-stream, "
-        f"{here.refused} refused, {len(here.errors)} errors {here.errors[:3]}; first token "
-        f"{low:.2f} s (median), {high:.2f} s (95%); memory {before:.0f} MiB before, "
-        f"{memory(pid):.0f} MiB after",
-        flush=True,
-    )
-    crowd = Users(address)
-    await crowd.prepare()
-    await asyncio.gather(*(crowd.ask(leave=False) for _ in range(CROWD)))
-    print(
-        f"a crowd of {CROWD}: {crowd.done} answered, {crowd.refused} told that the queue is full, "
-        f"{len(crowd.errors)} errors {crowd.errors[:3]}"
-    )
+def measure_table(page: Page, address: str) -> None:
+    """Seconds to compare the large results, to sort, to filter, to search them; prints them."""
+    page.set_default_timeout(120_000)
     begun = time.perf_counter()
-    await crowd.ask(leave=False)
-    print(f"one more afterwards: answered in {time.perf_counter() - begun:.2f} s")
+    page.goto(f"{address}/?tab=compare&a=large:%20large,%20base&b=large:%20large,%20step_000010")
+    page.wait_for_selector("#compare-table tr[data-row]")
+    title = f"{PROBLEMS:,} problems × 16"
+    tell(f"{title}, page and comparison", time.perf_counter() - begun)
+
+    def choose() -> None:
+        page.click("#compare-kind input")
+        page.get_by_role("option", name="broken (B worse)").click()
+
+    def search() -> None:
+        page.fill("#compare-words textarea, #compare-words input", "marbles")
+
+    for name, act in (
+        ("sorted", lambda: page.get_by_role("button", name="B right").click()),
+        ("filtered", choose),
+        ("searched", search),
+    ):
+        shown = page.inner_text("#compare-table")
+        begun = time.perf_counter()
+        act()
+        wait_for_change(page, "#compare-table", shown)
+        tell(f"{title}, {name}", time.perf_counter() - begun, TABLE)
 
 
-def memory(pid: int) -> float:
-    """Resident memory of a process, MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+def wait_for_change(page: Page, selector: str, shown: str) -> None:
+    """Until a part of the page shows something else."""
+    page.wait_for_function(
+        "([selector, shown]) => document.querySelector(selector).innerText != shown",
+        arg=[selector, shown],
+    )
 
 
-def main(runs: str, users: str = "20", seconds: str = "60") -> None:
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("users", type=int, nargs="?", default=20)
+    parser.add_argument("seconds", type=float, nargs="?", default=20.0)
+    parser.add_argument("--against", type=Path, help="another checkout, whose app is asked too")
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
         here = Path(temporary)
-        for folder in Path(runs).iterdir():
+        for folder in options.runs.iterdir():
             (shutil.copytree if folder.is_dir() else shutil.copy)(folder, here / folder.name)
         like = next(here.glob("*/metrics.jsonl")).parent
+        other = [options.against] if options.against else []
+        for checkout in [*other, ROOT, *other]:  # before and after: a machine's load changes
+            print(f"the app of {'this checkout' if checkout == ROOT else checkout}:", flush=True)
+            with serve(here, checkout) as (address, pid):
+                asyncio.run(measure_users(address, pid, options.users, options.seconds))
         make_large_run(here / "large", like)
+        make_large_results(here / "large", next(like.glob("eval/*/*/results.json")).parent)
         like.touch()  # the newest: the one the page opens with
-        with serve(here) as (address, pid):
+        with serve(here) as (address, _):
             measure_pages(address, "large")
-            asyncio.run(measure_users(address, pid, int(users), float(seconds)))
+            asyncio.run(measure_crowd(address))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

@@ -1,21 +1,29 @@
-"""`python benchmarks/checker.py [GSM8K.jsonl MATH.jsonl]`: our checker beside Math-Verify, in one run.
+"""`python benchmarks/checker.py [GSM8K.jsonl MATH.jsonl] [--json FILE]`: our checker and Math-Verify.
 
 Each pair of completion and gold is labelled by how it was made. (a) GSM8K: worked solutions that
 end as models end them, against their own gold and against the next problem's. (b) MATH: worked
 solutions against their own gold, and each gold in a box against other golds of the same form.
 Math-Verify checks at most LIMIT pairs of each set; both run in one process, one thread. Without
-files, synthetic problems stand in for GSM8K. Math-Verify: `pip install 'mathgrpo[peers]'`.
+files, synthetic problems stand in for GSM8K. `--json` writes the ratios of checks a second.
+Math-Verify is installed into `.venv-peers` where it is missing.
 """
 
-import itertools
-import re
 import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
+
+import argparse
+import itertools
+import json
+import re
 import time
 from collections.abc import Callable
 
+from benchmarks.peers import use_peers
 from data import load_problems
 from rewards import Checker
-from rewards.plain import words_of
+from rewards.parse.reading import read
 
 LIMIT = 4_000
 ENDINGS = (
@@ -35,7 +43,7 @@ def gsm8k(source: str) -> list[Pair]:
         steps = (problem.solution or "").split("####")[0].split("\\boxed")[0].strip()
         text = ending.format(steps=steps, gold=problem.answer)
         pairs.append((text, problem.answer, True))
-        if words_of(other.answer) != words_of(problem.answer):
+        if read(other.answer).words != read(problem.answer).words:
             pairs.append((text, other.answer, False))
     return pairs
 
@@ -53,7 +61,7 @@ def math(source: str) -> list[Pair]:
     for _, group in itertools.groupby(answers, key=form):
         golds = list(group)
         for i, gold in enumerate(golds):
-            others = [o for o in golds[i + 1 : i + 6] if words_of(o) != words_of(gold)]
+            others = [o for o in golds[i + 1 : i + 6] if read(o).words != read(gold).words]
             pairs += [(f"\\boxed{{{other}}}", gold, False) for other in others]
     return pairs
 
@@ -82,30 +90,37 @@ def measure(name: str, check: Callable[[str, str], bool], pairs: list[Pair]) -> 
     return len(pairs) / seconds
 
 
-def math_verify() -> Callable[[str, str], bool] | None:
-    """Math-Verify's documented use, or None where it is not installed."""
-    try:
-        from math_verify import parse, verify
-    except ImportError:
-        print("Math-Verify is not installed: pip install 'mathgrpo[peers]'")
-        return None
+def math_verify() -> Callable[[str, str], bool]:
+    """Math-Verify's documented use."""
+    from math_verify import parse, verify
+
     return lambda completion, gold: bool(verify(parse(f"${gold}$"), parse(completion)))
 
 
-def main(sources: list[str]) -> None:
-    sets = {"a: GSM8K": gsm8k(sources[0] if sources else "synth:train,n=2000")}
+def main(sources: list[str]) -> dict[str, float]:
+    """Print what both make of each set; how many times Math-Verify's checks a second are ours."""
+    name = "GSM8K" if sources else "synthetic"
+    sets = {name: gsm8k(sources[0] if sources else "synth:train,n=2000")}
     if len(sources) > 1:
-        sets["b: MATH"] = math(sources[1])
-    peer = math_verify()
+        sets["MATH"] = math(sources[1])
+    ratios, peer = {}, math_verify()
     with Checker() as checker:
         checker.check(r"\boxed{\sqrt{8}}", r"2\sqrt{2}")  # start the worker
         for name, pairs in sets.items():
-            print(f"{name}: {len(pairs)} pairs")
+            print(f"{name}: {len(pairs)} pairs", flush=True)
             ours = measure("mathgrpo", lambda c, g: bool(checker.check(c, g).reward), pairs)
-            if peer:
-                theirs = measure("Math-Verify", peer, pairs[:LIMIT])
-                print(f"  mathgrpo is {ours / theirs:.1f} times as fast")
+            theirs = measure("Math-Verify", peer, pairs[:LIMIT])
+            print(f"  mathgrpo is {ours / theirs:.1f} times as fast", flush=True)
+            ratios[f"checker/{name}"] = ours / theirs
+    return ratios
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    use_peers("math-verify")
+    parser = argparse.ArgumentParser(description="Our checker beside Math-Verify.")
+    parser.add_argument("sources", nargs="*", metavar="FILE", help="GSM8K, then MATH")
+    parser.add_argument("--json", help="a file for the ratios")
+    options = parser.parse_args()
+    found = main(options.sources)
+    if options.json:
+        Path(options.json).write_text(json.dumps(found))

@@ -29,7 +29,8 @@ def write_model(folder: str) -> None:
     """A Qwen2 of 0.5B's shape with random weights, and some tokenizer."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from train.tiny import tiny_tokenizer
+    from models.tiny import tiny_tokenizer
+    from train.supervised import tiny_texts
 
     torch.manual_seed(0)
     config = Qwen2Config(
@@ -37,14 +38,13 @@ def write_model(folder: str) -> None:
         num_attention_heads=14, num_key_value_heads=2, tie_word_embeddings=True,
     )  # fmt: skip
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    tiny_tokenizer(tiny_texts()).save_pretrained(folder)
 
 
 def rollout(problems: list[Any]):
     """Random completions, half of each group right."""
     from rewards import Verdict
     from sampling import Completion
-    from train.advantages import group_advantages
     from train.rollout import Rollout
 
     def ids() -> list[int]:
@@ -53,7 +53,10 @@ def rollout(problems: list[Any]):
     rewards = torch.tensor([[0.0, 1.0] * (N // 2)] * GROUPS)
     verdict = Verdict(0, None, "random", 0.0)
     return Rollout(
+        step=1,
+        seed=0,
         problems=problems[:GROUPS],
+        sources=["random"] * GROUPS,
         prompts=[ids() for _ in range(GROUPS)],
         completions=[
             [Completion("", ids(), [-12.0] * LENGTH, "stop") for _ in range(N)]
@@ -62,7 +65,6 @@ def rollout(problems: list[Any]):
         verdicts=[[verdict] * N for _ in range(GROUPS)],
         rewards=rewards,
         shaped=rewards,
-        advantages=group_advantages(rewards, "group", "mean"),
         sample_seconds=0.0,
         reward_seconds=0.0,
     )
@@ -70,29 +72,32 @@ def rollout(problems: list[Any]):
 
 def measure(base: str, kind: str, train_all: bool) -> None:
     """Print counted GB and the rise of the peak in GB, of one step."""
+    from train.build import open_optimizer
     from train.config import TrainConfig, load_config
-    from train.run import TrainRun, parameter_groups
+    from train.run import Run
+    from train.update import update
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "empty.toml").touch()
         words = f"""--run.dir {folder}/run --run.steps 1 --model.path {base} --model.dtype float32
-            --data.train synth:train,n={GROUPS} --sampler.backend torch --grpo.prompts {GROUPS}
-            --grpo.completions {N} --optimizer.tokens_per_pass 128 --algorithm {kind.split(",")[0]}""".split()
+            --data.train synth:train,n={GROUPS} --sampling.backend torch --rollout.prompts {GROUPS}
+            --rollout.completions {N} --optimizer.tokens_per_pass 128 --algorithm.name {kind.split(",")[0]}""".split()
         if critic := KINDS[kind]:
-            words += ["--critic.kind", critic, "--grpo.beta", "0"]
+            words += ["--algorithm.critic.kind", critic]
         config = load_config(TrainConfig, Path(folder) / "empty.toml", words)
         before = memory("VmRSS")
-        run = TrainRun(config)
+        run = Run(config)
     own = getattr(getattr(run.algorithm, "critic", None), "own", None)
     networks = [run.policy.model, *([own.model] if own else [])]
     if train_all:
         for network in networks:
             network.requires_grad_(True)
-        run.optimizer = torch.optim.AdamW(parameter_groups(run.algorithm), lr=1e-6)
+        run.optimizer = open_optimizer(run.algorithm, config)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    run.learn(1, rollout(run.problems))
+    batch = run.algorithm.prepare(rollout(run.rollouts.mixture.problems))
+    update(run.policy, run.optimizer, batch, run.algorithm, 1e-6)
     weights = {id(p): p for network in networks for p in network.parameters()}
     head = list(run.algorithm.critic.head.parameters()) if critic else []
     every = [*weights.values(), *head]

@@ -16,6 +16,7 @@ PIECES = (
     r"\binom \begin{pmatrix} \end{pmatrix} & \\ \left( \right) \{ \} \lfloor \rfloor \sin \cos \log "
     r"\ln \overline \ldots ^\circ ° ½ ² √ 答案 answer is #### </think> $ $$ \( \) \[ \] \mathbb{R} "
     r"\emptyset \gcd \max 999999999 e9 : ' \bar \dots 0. .5 U \mid \operatorname \cdot \times \div"
+    r" \sum_{i=1}^{4} \prod_{k=0}^{9} \det \begin{vmatrix} \end{vmatrix} north south \boxed{5} ≈"
 ).split(" ")
 SEEDS = (
     r"\frac{\sqrt{3}}{2}", r"(-\infty,1)\cup(2,\infty)", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",

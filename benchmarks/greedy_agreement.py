@@ -43,16 +43,16 @@ def plain_vllm(base: str, adapter: str, prompts: list[list[int]]) -> list[list[i
 
 def ours(base: str, adapter: str, prompts: list[list[int]]) -> list[list[int]]:
     """Greedy completions of the embedded sampler."""
-    from sampling import load_sampler
+    from sampling import SamplingParams, load_sampler
 
     sampler = load_sampler("torch", base)
     sampler.update_adapter(adapter)
-    return [group[0].token_ids for group in sampler.sample(prompts, 1, 0.0, TOKENS)]
+    return [group[0].token_ids for group in sampler.sample(prompts, 1, SamplingParams(0.0, TOKENS))]
 
 
 def main(base: str, adapter: str) -> None:
     from data import PromptTemplate, load_problems
-    from sampling.model import load_tokenizer
+    from models.loading import load_tokenizer
 
     template = PromptTemplate(load_tokenizer(base))
     problems = load_problems(f"synth:heldout,n={PROBLEMS}")

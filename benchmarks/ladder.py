@@ -17,41 +17,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[0] = str(ROOT)
 
+from benchmarks.ladder_report import report
+from benchmarks.ladder_table import LADDER, QUESTIONS
 from common.files import write_text
 
 HELD_OUT = "synth:heldout,n=500,seed=0"
-# What differs from the settings that all share; GRPO's variants answer questions of their own. Where
-# a rollout is used for four optimiser steps, 1e-3 is too fast.
-FOUR = {"grpo.epochs": 2, "grpo.minibatches": 2, "optimizer.lr": 3e-4}
-SECOND_ORDER = {"trpo.damping": 1.0, "trpo.cg_steps": 3, "trpo.fisher_samples": 16}
-LADDER = {
-    "reinforce": {},
-    "rloo": {},
-    "a2c": {},
-    "ppo": {**FOUR, "grpo.beta": 0.001},
-    "ppo_penalty": {**FOUR, "grpo.beta": 0.001},
-    "rlhf": {**FOUR, "grpo.beta": 0.01},
-    "grpo": {**FOUR, "grpo.beta": 0.001},
-    "dpo": {"optimizer.lr": 3e-4},
-    "npg": SECOND_ORDER,
-    "trpo": SECOND_ORDER,
-}
-ONE = "grpo, one step a rollout"
-QUESTIONS = {
-    ONE: {},
-    "grpo, process supervision": {"grpo.supervision": "process"},
-    "grpo, std off": {"grpo.scale": "none"},
-    "grpo, sequence means": {"grpo.loss": "grpo"},
-    "grpo, clip off": {**FOUR, "grpo.beta": 0.001, "grpo.epsilon": 1e6},
-    "grpo, KL off": {**FOUR},
-}
-BESIDE = dict.fromkeys(QUESTIONS, ONE) | {"grpo, clip off": "grpo", "grpo, KL off": "grpo"}
 
 
 def command(base: str, folder: Path, name: str, steps: int, seed: int) -> list[str]:
     """The training command of one run."""
     settings = {
-        "algorithm": name.split(",")[0],
+        "algorithm.name": name.split(",")[0],
         "run.dir": folder,
         "run.steps": steps,
         "run.save_every": steps,
@@ -61,12 +37,12 @@ def command(base: str, folder: Path, name: str, steps: int, seed: int) -> list[s
         "lora.rank": 32,
         "lora.alpha": 64,
         "data.train": "synth:train,n=20000,seed=1",
-        "sampler.backend": "torch",
-        "sampler.max_tokens": 80,
-        "grpo.prompts": 16,
-        "grpo.completions": 16,
+        "sampling.backend": "torch",
+        "sampling.max_tokens": 80,
+        "rollout.prompts": 16,
+        "rollout.completions": 16,
         "optimizer.lr": 1e-3,
-        "optimizer.warmup_steps": 3,
+        "optimizer.warmup_steps": min(3, steps),
         **(LADDER | QUESTIONS)[name],
     }
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
@@ -116,8 +92,6 @@ def main(base: str, out: str, steps: int = 40, seeds: int = 3, workers: int = 2)
         ]
         for task in tasks:
             task.result()
-    from benchmarks.ladder_report import report
-
     report(base, folder)
 
 

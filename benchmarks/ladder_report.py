@@ -14,17 +14,18 @@ from matplotlib.figure import Figure
 
 sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
 
-from benchmarks.ladder import BESIDE, LADDER
+from benchmarks.ladder_table import BESIDE, LADDER
 from common.files import write_text
 from data import PromptTemplate
 from eval.compare import compare
 from eval.intervals import difference_interval, mean_interval
 from eval.passk import pass_at_k
-from eval.result import load_result, right_counts
+from eval.result import load_result
+from eval.samples import right_counts
 from sampling.torch_sampler import TorchSampler
 from train.config import TrainConfig, load_config
-from train.metrics import read_metrics
-from train.run import TrainRun
+from train.records.metrics import read_metrics
+from train.run import Run
 
 KL_SAMPLES = 100
 
@@ -155,7 +156,7 @@ def memory(run: Path) -> float:
     config = load_config(TrainConfig, run / "config.toml")
     with tempfile.TemporaryDirectory() as folder:
         config.run.dir = str(Path(folder) / "run")
-        opened = TrainRun(config)
+        opened = Run(config)
     networks = [opened.policy.model]
     critic, judge = (getattr(opened.algorithm, x, None) for x in ("critic", "judge"))
     networks += [x.own.model for x in (critic, judge) if x is not None and x.own is not None]

@@ -2,7 +2,7 @@
 
 Both ask the same tiny model the first N problems greedily, with the same prompt; lm-evaluation-harness
 through our task file (`eval/lm_eval`) with its own HF backend. Prints how many completions and scores
-agree and lists what differs. lm-evaluation-harness: `pip install 'mathgrpo[peers]'`.
+agree and lists what differs. It is installed into `.venv-peers` where it is missing.
 """
 
 import sys
@@ -11,10 +11,11 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py is not the room
 
+from benchmarks.peers import use_peers
 from data import PromptTemplate, load_problems
-from eval.harness import Protocol, sample_problems
+from eval.harness import sample_problems
 from rewards import Checker
-from sampling import load_sampler
+from sampling import SamplingParams, load_sampler
 
 TOKENS = 96
 TASKS = Path(__file__).parents[1] / "eval" / "lm_eval"
@@ -48,14 +49,15 @@ def theirs(base: str, file: str, count: int) -> list[tuple[str, float]]:
 def ours(base: str, file: str, count: int) -> list[tuple[str, float]]:
     """The same by our harness."""
     sampler = load_sampler("torch", base)
-    protocol = Protocol(n=1, temperature=0.0, max_tokens=TOKENS)
+    params = SamplingParams(temperature=0.0, max_tokens=TOKENS)
     with Checker() as checker:
         samples = sample_problems(
             sampler,
             load_problems(file, limit=count),
             PromptTemplate(sampler.tokenizer, "plain"),
             checker,
-            protocol,
+            params,
+            n=1,
         )
     return [(row.completion, float(row.reward)) for row in samples.itertuples()]
 
@@ -76,4 +78,5 @@ def main(base: str, file: str, count: int = 200) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
+    use_peers("lm-eval")
     main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4]))

@@ -2,7 +2,7 @@
 
 TRL's `GRPOTrainer._compute_loss` is given random log-probs, masks and advantages in float64 (ratios
 away from 1, clipping on both sides, a KL term), and so is ours. Prints the largest difference in
-value and gradient of each loss that both have. TRL: `pip install 'mathgrpo[peers]'`.
+value and gradient of each loss that both have. TRL is installed into `.venv-peers` where it is missing.
 """
 
 import sys
@@ -13,6 +13,7 @@ sys.path[0] = str(Path(__file__).parents[1])  # not this folder: its sampling.py
 import torch
 
 from benchmarks.memory import trl_trainer
+from benchmarks.peers import use_peers
 from train.losses import LOSSES, policy_loss
 
 ROWS, TOKENS, LOW, HIGH, BETA = 8, 12, 0.2, 0.28, 0.05
@@ -35,7 +36,7 @@ def main() -> None:
     print(
         f"clipped tokens: {int(((new - old).exp().clamp(1 - LOW, 1 + HIGH) != (new - old).exp())[mask].sum())} of {int(mask.sum())}"
     )
-    for loss in LOSSES:
+    for loss in (name for name in LOSSES if name != "gmpo"):  # TRL has none
         trainer.loss_type = "grpo" if loss == "gspo" else loss
         trainer.importance_sampling_level = "sequence" if loss == "gspo" else "token"
         trainer.epsilon_high = 1 + HIGH if loss == "cispo" else HIGH  # TRL's is the bound itself
@@ -73,4 +74,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_peers("trl")
     main()

@@ -2,8 +2,11 @@
 
 First: peak memory of one pass (forward and backward, 4,096 packed tokens, a 4-layer model of
 width 128 with LoRA) beyond what the process held before it, for vocabularies of 8k, 32k and 152k;
-ours, and TRL's GRPOTrainer where TRL is installed. Each is measured in a process of its own.
+ours, and TRL's GRPOTrainer (installed into `.venv-peers`). Each is measured in a process of its own.
 Second: seconds of a pass with the prompt of a group computed once and computed N times.
+Third (alone with the word `lengths`): the peak by length of the answers, one prompt of 256 tokens
+with two completions of T tokens, with attention as it is and with the dense mask `[B, 1, T, Tp+T]`
+of the first edition.
 """
 
 import sys
@@ -21,11 +24,14 @@ import time
 
 import torch
 
+from benchmarks.peers import use_peers
+
 VOCABULARIES = (8_192, 32_768, 151_936)
+LENGTHS = (1_024, 2_048, 4_096, 8_192, 16_384)
 GROUPS, N, PROMPT, COMPLETION = 4, 8, 192, 104  # 4 × (192 + 8 × 104) = 4,096 tokens
 
 
-def tiny_model(vocabulary: int, width: int = 128):
+def tiny_model(vocabulary: int, width: int = 128, context: int = 4096):
     """A Qwen2-shaped model with random weights."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -33,16 +39,16 @@ def tiny_model(vocabulary: int, width: int = 128):
         Qwen2Config(
             vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width,
             num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=4096, tie_word_embeddings=True,
+            max_position_embeddings=context, tie_word_embeddings=True,
         )
     )  # fmt: skip
 
 
 def policy_on(model):
     """A policy with our attention and a LoRA adapter."""
-    from sampling.packed import ATTENTION
+    from models.packed import ATTENTION
+    from train.config.sections import Lora
     from train.policy import Policy, add_lora
-    from train.sections import Lora
 
     model.set_attn_implementation(ATTENTION)
     return Policy(add_lora(model, Lora(rank=16), 0), 1.0)
@@ -50,7 +56,7 @@ def policy_on(model):
 
 def one_pass(policy, prompts: list[list[int]], completions: list[list[list[int]]]) -> None:
     """Log-probs of the completions, and a gradient."""
-    from sampling.packed import PackedGroups
+    from models.packed import PackedGroups
 
     logprobs, _ = policy.logprobs(PackedGroups(prompts, completions))
     logprobs.sum().backward()
@@ -68,6 +74,21 @@ def ours(vocabulary: int):
     return lambda: one_pass(policy, prompts, completions)
 
 
+def answers_of(tokens: int):
+    """A pass over two completions of `tokens` tokens to one prompt, ready to be run."""
+    policy = policy_on(tiny_model(8_192, context=32_768))
+    prompts, completions = random_ids(1, 256, 8_192), [random_ids(2, tokens, 8_192)]
+    return lambda: one_pass(policy, prompts, completions)
+
+
+def dense(tokens: int):
+    """The same with the mask of the first edition."""
+    import models.packed
+
+    models.packed.LONGEST_MASK = 1 << 62
+    return answers_of(tokens)
+
+
 def trl_trainer(vocabulary: int, rows: int):
     """TRL's GRPOTrainer on a tiny model with LoRA."""
     import contextlib
@@ -79,7 +100,8 @@ def trl_trainer(vocabulary: int, rows: int):
         from peft import LoraConfig
         from trl import GRPOConfig, GRPOTrainer
 
-    from train.tiny import tiny_tokenizer
+    from models.tiny import tiny_tokenizer
+    from train.supervised import tiny_texts
 
     trainer = GRPOTrainer(
         model=tiny_model(vocabulary),
@@ -90,7 +112,7 @@ def trl_trainer(vocabulary: int, rows: int):
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list([{"prompt": "1+1"}] * rows),
-        processing_class=tiny_tokenizer(),
+        processing_class=tiny_tokenizer(tiny_texts()),
         peft_config=LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"),
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
@@ -128,13 +150,26 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
-def measured(kind: str, vocabulary: int) -> float | None:
-    """The peak of one kind, in a process of its own; None if it cannot run."""
+def measured(kind: str, size: int) -> tuple[float, float] | None:
+    """Peak and seconds of one kind, in a process of its own; None if it cannot run."""
     done = subprocess.run(
-        [sys.executable, __file__, kind, str(vocabulary)], capture_output=True, text=True
+        [sys.executable, __file__, kind, str(size)], capture_output=True, text=True
     )
-    lines = done.stdout.split()
-    return float(lines[-1]) if done.returncode == 0 and lines else None
+    words = done.stdout.split()
+    return (float(words[-2]), float(words[-1])) if done.returncode == 0 and words else None
+
+
+def by_length() -> None:
+    """The peak of a pass by the length of the answers."""
+    print(
+        "| tokens | MiB | seconds | MiB, dense mask | seconds, dense mask |\n|---|---|---|---|---|"
+    )
+    for tokens in LENGTHS:
+        cells = []
+        for kind in ("answers", "dense"):
+            found = measured(kind, tokens)
+            cells += [f"{found[0]:,.0f}", f"{found[1]:.1f}"] if found else ["out of memory", "–"]
+        print(f"| {tokens:,} | {' | '.join(cells)} |", flush=True)
 
 
 def sharing(vocabulary: int, width: int) -> None:
@@ -162,9 +197,10 @@ def sharing(vocabulary: int, width: int) -> None:
 
 def main() -> None:
     for kind in ("ours", "trl"):
-        peaks = [measured(kind, vocabulary) for vocabulary in VOCABULARIES]
-        if None in peaks:
-            print(f"{kind}: cannot run here (TRL: pip install 'mathgrpo[peers]')")
+        found = [measured(kind, vocabulary) for vocabulary in VOCABULARIES]
+        peaks = [one[0] for one in found if one is not None]
+        if len(peaks) < len(found):
+            print(f"{kind}: cannot run here")
             continue
         listed = ", ".join(f"{v:,}: {p:,.0f} MiB" for v, p in zip(VOCABULARIES, peaks, strict=True))
         print(
@@ -172,12 +208,18 @@ def main() -> None:
         )
     sharing(768, 128)  # the demo's model
     sharing(8_192, 256)
+    by_length()
 
 
 if __name__ == "__main__":
+    use_peers("trl")
     if len(sys.argv) == 3:
         torch.manual_seed(0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        print(peak_of({"ours": ours, "trl": trl}[sys.argv[1]](int(sys.argv[2]))))
+        kinds = {"ours": ours, "trl": trl, "answers": answers_of, "dense": dense}
+        run, begun = kinds[sys.argv[1]](int(sys.argv[2])), time.perf_counter()
+        print(peak_of(run), time.perf_counter() - begun)
+    elif sys.argv[1:] == ["lengths"]:
+        by_length()
     else:
         main()

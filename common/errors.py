@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota or a file size used up
 
@@ -21,9 +22,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"
+    """The kind of an error and the first line of its message that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    counted = "validation error" in lines[0] and len(lines) > 1  # pydantic: how many, of what
+    return f"{type(error).__name__}: {lines[counted][:200]}"
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -33,10 +35,25 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line with exit code 2, like all our errors."""
+    """An argument parser whose complaints are one line with exit code 2, like all our errors.
 
-    def error(self, message: str):
+    Rooms name themselves `python -m ROOM`; called as `mathgrpo COMMAND`, they say that instead.
+    """
+
+    def __init__(self, *, prog: str, **options: Any):
+        called, own = sys.argv[0], prog.split()
+        if called.split()[:1] == ["mathgrpo"] and own[:2] == ["python", "-m"]:
+            prog = " ".join([called, *own[3:]])
+        super().__init__(prog=prog, **options)
+
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
+
+    def required(self, value: str | None, name: str) -> str:
+        """An argument that only `--help` does without; complains where it is missing."""
+        if value is None:
+            self.error(f"the following argument is required: {name}")
+        return value
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:
@@ -56,7 +73,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        print(f"error: the memory does not suffice ({first_line(error)})", file=sys.stderr)
+        print(f"error: out of memory ({first_line(error)})", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in FULL:

@@ -1,6 +1,8 @@
 """Files appear whole or not at all: written under a temporary name, fsynced, renamed."""
 
 import contextlib
+import dataclasses
+import fnmatch
 import os
 import shutil
 import tempfile
@@ -55,12 +57,53 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contents:
+    """What a command writes in a folder of its own: by this, its earlier work is recognised.
+
+    `marks` are the files that are always there, `others` patterns of those that may be.
+    """
+
+    command: str
+    marks: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+def check_replaceable(path: str | Path, contents: Contents) -> None:
+    """Raises UserError unless `path` is free, empty, or holds what the same command wrote alone.
+
+    To be asked before anything heavy starts; `whole_folder` asks again before it replaces.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if path.exists() or path.is_symlink():
+            raise UserError(f"{path} is a file; {contents.command} writes a folder")
+        return
+    names = sorted(os.listdir(path))
+    known = (*contents.marks, *contents.others)
+    foreign = [
+        name
+        for name in names
+        if (path / name).is_dir() or not any(fnmatch.fnmatchcase(name, k) for k in known)
+    ]
+    lacking = [mark for mark in contents.marks if mark not in names]
+    if not names or not (foreign or lacking):
+        return
+    listed = ", ".join((foreign or names)[:3]) + (", …" if len(foreign or names) > 3 else "")
+    raise UserError(
+        f"{path} holds {listed}, which {contents.command} did not write, and is not replaced; "
+        "choose another folder, or remove it yourself"
+    )
+
+
 @contextlib.contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def whole_folder(path: str | Path, contents: Contents) -> Iterator[Path]:
     """Yield a temporary folder; on success its files are fsynced and it is renamed to `path`.
 
-    An existing folder at `path` is replaced. Raises UserError as `whole_file` does.
+    An existing folder at `path` is replaced only if it is empty or holds nothing but `contents`.
+    Raises UserError as `check_replaceable` and `whole_file` do; `path` is then what it was before.
     """
+    check_replaceable(path, contents)
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -73,6 +116,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         for file in [entry for entry in temporary.rglob("*") if entry.is_file()]:
             with open(file, "rb+") as opened:
                 os.fsync(opened.fileno())
+        check_replaceable(path, contents)
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
             os.replace(path, old / path.name)

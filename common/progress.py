@@ -1,5 +1,6 @@
-"""Progress bars on stderr, one look for every room; silent where nobody watches."""
+"""Progress bars on stderr, one look for every room, by rank 0; silent where nobody watches."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -25,5 +26,5 @@ def progress_bar(*, quiet: bool = False) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not console.is_terminal or os.environ.get("RANK", "0") != "0",
     )

@@ -1,23 +1,21 @@
-"""Problem sets from files or the hub, their shape recognised by the fields of each record.
+"""Problem sets from files, folders, the hub or the generator, each row read or refused in words."""
 
-| shape | fields |
-|---|---|
-| ours | `question`, `answer`, optional `id`, `solution`, `source`, `level` |
-| GSM8K | `question`, `answer` (a worked solution ending `#### N`) |
-| MATH | `problem`, `solution`, `answer` (or the last `\\boxed{…}` of the solution) |
-| SVAMP | `Body`, `Question`, `Answer` |
-"""
-
-import gzip
+import collections
+import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, nearest
-from data.problem import Problem
+from data.golds import is_sentinel
+from data.problem import Problem, with_unique_ids
+from data.rows import Rows, is_file_name, read_rows
+from data.shapes import check_fields, has, lookup, to_problem
 from data.synth import synthesize
+from data.tasks import is_task, load_task
 
 # Short names for well-known hub sets: name -> (hub name, configuration, split).
 HUB_SETS = {
@@ -26,90 +24,142 @@ HUB_SETS = {
     "svamp": ("ChilleD/SVAMP", None, "test"),
 }
 
+Fields = Mapping[str, str]
+LeaveOut = Mapping[str, Sequence[Any]]
 
-def load_problems(source: str | Path, *, limit: int | None = None) -> list[Problem]:
-    """Load a problem set.
 
-    `source` is a file (`.jsonl`, `.jsonl.gz`, `.parquet`), a hub set written
-    `NAME[:CONFIG][@SPLIT]` such as `openai/gsm8k:main@train` or just `gsm8k`, or synthetic
-    problems made on the spot, `synth:SPLIT[,n=…][,seed=…][,levels=1-2][,slip_rate=…]`.
-    Raises UserError naming the file, and the line where one is malformed or lacks a gold.
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A set of problems as a configuration names it; the arguments are those of `load_problems`.
+
+    `weight` is its share in a mixture, beside the weights of the others.
     """
-    if str(source).startswith("synth:"):
-        return _synthetic(str(source))[:limit]
-    path = Path(source)
-    records = read_rows(path) if path.exists() or path.suffix else _read_hub(str(source))
+
+    source: str
+    weight: float = 1.0
+    fields: Fields | None = None
+    limit: int | None = None
+    leave_out: LeaveOut | None = None
+
+    def load(self) -> list[Problem]:
+        """The problems; raises UserError as `load_problems` does."""
+        return load_problems(
+            self.source, limit=self.limit, fields=self.fields, leave_out=self.leave_out
+        )
+
+
+def load_problems(
+    source: str | Path,
+    *,
+    limit: int | None = None,
+    fields: Fields | None = None,
+    leave_out: LeaveOut | None = None,
+) -> list[Problem]:
+    """Load a problem set; ids are unique in it.
+
+    `source` is a file (JSON lines, a JSON array, CSV, Parquet), a folder of such files, a hub set
+    written `NAME[:CONFIG][@SPLIT]` such as `openai/gsm8k:main@train` or just `gsm8k`, or synthetic
+    problems made on the spot, `synth:SPLIT[,n=…][,seed=…][,levels=1-2][,slip_rate=…]`, or a task
+    with its own verifier, `reasoning_gym:TASK[,n=…][,KEY=VALUE…]` (`data.tasks`). A short name of a
+    hub set wins over a folder of that name; write `./gsm8k` for the folder.
+
+    `fields` maps question, answer, solution, id, source, level and messages to columns, dotted
+    where nested; what it does not name is recognised (`data.shapes`). `leave_out` maps columns to
+    values: rows with such a value are left out. Raises UserError naming the file, and the row
+    where one is malformed or lacks a gold.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"{source}: the limit must be at least 1, not {limit}")
+    check_fields(fields)
+    unwanted = _values_of(leave_out)
+    if is_made(source):
+        if fields or leave_out:
+            raise UserError(f"{source}: problems made on the spot take no fields and no leave_out")
+        made = load_task if is_task(str(source)) else _synthetic
+        return made(str(source))[:limit]
+    seen: set[str] = set()  # the named columns that some row has
     problems: list[Problem] = []
-    for where, record in records:
-        if limit is not None and len(problems) >= limit:
-            break
+    for index, (where, record) in enumerate(open_rows(source)):
+        seen |= {c for c in [*unwanted, *(fields or {}).values()] if has(record, c)}
+        if any(_as_text(lookup(record, c)) in values for c, values in unwanted.items()):
+            continue
         try:
-            problems.append(to_problem(record, index=len(problems)))
+            problems.append(to_problem(record, index=index, fields=fields))
         except ValueError as error:
             raise UserError(f"{where}: {error}") from error
+        if len(problems) == limit:
+            break
+    _check_columns(source, seen, unwanted, fields or {})
     if not problems:
-        raise UserError(f"{source}: the data set is empty")
-    return problems
+        raise UserError(f"{source}: the data set is empty{' once rows are left out' * bool(seen)}")
+    if warning := sentinel_warning(source, problems):
+        print(warning, file=sys.stderr)
+    return with_unique_ids(problems)
+
+
+def open_rows(source: str | Path) -> Rows:
+    """The raw records of a file, folder or hub set, each with its place in words."""
+    text = str(source)
+    if text.partition("@")[0].partition(":")[0] in HUB_SETS and not Path(text).is_file():
+        return _read_hub(text)
+    path = Path(source).expanduser()
+    if path.exists():
+        return read_rows(path)
+    name, _, split = text.rpartition("@")
+    if name and Path(name).expanduser().is_dir():
+        return read_rows(Path(name).expanduser(), split)
+    if is_file_name(text.partition("@")[0].partition(":")[0]):
+        return read_rows(path)
+    return _read_hub(text)
+
+
+def is_made(source: str | Path) -> bool:
+    """Whether the problems of a source are made on the spot, and it has no rows to read."""
+    return str(source).startswith("synth:") or is_task(str(source))
 
 
 def set_name(source: str | Path) -> str:
     """A short name for a problem set, fit for a folder: `synth:heldout,n=500` is synth-heldout."""
     name = str(source).partition(",")[0]
-    if not name.startswith("synth:") and Path(name).suffix:
-        name = Path(name).name.partition(".")[0]
+    if not is_made(name) and (Path(name).exists() or is_file_name(name)):
+        name = re.sub(r"(\.(jsonl|json|csv|parquet|gz))+$", "", Path(name).name)
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "data"
 
 
-def to_problem(record: Mapping[str, Any], *, index: int) -> Problem:
-    """Turn one record of any known shape into a Problem; raises ValueError saying what lacks."""
-    shape = _shape(record)
-    if shape == "svamp":
-        body = str(record["Body"]).strip()
-        question = " ".join(part for part in (body, str(record["Question"]).strip()) if part)
-        return Problem(
-            id=str(record.get("ID", index)),
-            question=question,
-            answer=_gold(record["Answer"]),
-            source="svamp",
-            level=_text(record.get("Type")),
-        )
-    if shape == "math":
-        worked = str(record["solution"])
-        answer = record.get("answer")
-        return Problem(
-            id=str(record.get("unique_id", index)),
-            question=_question(record["problem"]),
-            answer=_gold(answer if answer is not None else last_boxed(worked)),
-            solution=worked,
-            source="math",
-            level=_text(record.get("level")),
-        )
-    gold: Any = record["answer"]
-    solution = _text(record.get("solution"))
-    gsm8k = solution is None and isinstance(gold, str) and "####" in gold
-    if gsm8k:
-        solution, gold = gold, gold.rsplit("####", 1)[1]
-    return Problem(
-        id=str(record.get("id", index)),
-        question=_question(record["question"]),
-        answer=_gold(gold),
-        solution=solution,
-        source=_text(record.get("source")) or ("gsm8k" if gsm8k else None),
-        level=_text(record.get("level")),
+def sentinel_warning(source: str | Path, problems: Sequence[Problem]) -> str | None:
+    """What to say of golds such as "proof", which are no answers; None where there are none."""
+    found = collections.Counter(p.answer for p in problems if is_sentinel(p.answer))
+    if not found:
+        return None
+    return (
+        f"warning: {source}: {found.total()} of {len(problems)} golds say that there is no answer "
+        f"({', '.join(map(repr, list(found)[:5]))}); leave such rows out by a field's value: "
+        f"leave_out = {{ answer = {json.dumps(list(found)[:5])} }}"
     )
 
 
-def last_boxed(text: str) -> str | None:
-    """The content of the last `\\boxed{…}` in `text`, braces balanced, or None."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    depth, begin = 0, start + len("\\boxed{")
-    for i in range(begin - 1, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[begin:i]
-    return None
+def _values_of(leave_out: LeaveOut | None) -> dict[str, set[str]]:
+    values = {}
+    for column, listed in (leave_out or {}).items():
+        if isinstance(listed, str) or not isinstance(listed, Sequence) or not listed:
+            raise UserError(f"leave_out.{column} must be a list of values, not {listed!r}")
+        values[column] = {_as_text(value) for value in listed}
+    return values
+
+
+def _as_text(value: Any) -> str:
+    """A value as one writes it in JSON; texts without their quotes, a missing one as null."""
+    return value.strip() if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _check_columns(
+    source: str | Path, seen: set[str], unwanted: Mapping[str, Any], fields: Fields
+) -> None:
+    """Raises UserError for a column that no row has: a slip of the pen, not a wish."""
+    for name, columns in (("leave_out", list(unwanted)), ("fields", list(fields.values()))):
+        for column in columns:
+            if column not in seen and " + " not in column:
+                raise UserError(f"{source}: {name} names '{column}', which no row has")
 
 
 def _synthetic(source: str) -> list[Problem]:
@@ -134,83 +184,7 @@ def _synthetic(source: str) -> list[Problem]:
         raise UserError(f"{source}: {error}") from error
 
 
-def _shape(record: Mapping[str, Any]) -> str:
-    if {"Body", "Question", "Answer"} <= record.keys():
-        return "svamp"
-    if {"problem", "solution"} <= record.keys():
-        return "math"
-    if {"question", "answer"} <= record.keys():
-        return "ours"
-    raise ValueError(
-        "no known shape: expected the fields question and answer (GSM8K), problem and solution "
-        f"(MATH), or Body, Question and Answer (SVAMP); found {', '.join(record) or 'none'}"
-    )
-
-
-def _question(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("the question is empty or no text")
-    return value.strip()
-
-
-def _gold(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = "" if value is None else str(value).strip()
-    if not text:
-        raise ValueError("the gold answer is missing")
-    return text
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def read_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The records of a JSONL or Parquet file, each with its place in words.
-
-    Raises UserError where it cannot be read.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        if path.suffix == ".parquet":
-            yield from _read_parquet(path)
-        else:
-            yield from _read_lines(path)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{where}: not valid JSON: {error}") from error
-            if not isinstance(record, dict):
-                raise UserError(f"{where}: expected a JSON object")
-            yield where, record
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: not a readable Parquet file: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
-
-
-def _read_hub(source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _read_hub(source: str) -> Rows:
     import datasets
 
     name, _, split = source.partition("@")

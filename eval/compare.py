@@ -11,11 +11,15 @@ from scipy import stats
 from common.errors import UserError
 from eval.intervals import Estimate, difference_interval
 from eval.passk import pass_at_k
-from eval.result import right_counts
+from eval.samples import right_counts
 
 FLIPS = 10_000  # random sign flips of the permutation test
 POWER = 0.8
-SAME = ("template", "shots", "temperature", "max_tokens")  # how both must have been asked
+# How both must have been asked; a key that only one result has counts as a difference.
+SAME = (
+    *("template", "system", "shots", "chat_template_kwargs", "n_samples", "temperature"),
+    *("max_tokens", "top_p", "top_k", "min_p", "stop"),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Comparison:
             )
             if not apart and found.needed and found.needed > self.n_problems:
                 out.append(
-                    f"  to tell a difference of {abs(estimate.mean):.3f} from none, about "
+                    f"  to find a difference of {abs(estimate.mean):.3f} significant, about "
                     f"{found.needed - self.n_problems} more problems would be needed "
                     f"({POWER:.0%} power)"
                 )
@@ -71,22 +75,25 @@ def compare(
     """
     (results_a, samples_a), (results_b, samples_b) = a, b
     _check_comparable(results_a, results_b)
-    keys = ["problem", "question", "gold"]
-    problems_a, problems_b = (
-        s[keys].drop_duplicates("problem").reset_index(drop=True) for s in (samples_a, samples_b)
-    )
+    problems_a, problems_b = (_problems(s) for s in (samples_a, samples_b))
     if not problems_a.equals(problems_b):
         raise UserError(
             f"the results are about different problems: {results_a['data']} "
             f"({len(problems_a)} problems) and {results_b['data']} ({len(problems_b)})"
         )
+    if len(problems_a) < 2:
+        raise UserError(
+            "both results are about one problem only; a paired difference with an interval needs "
+            "at least two"
+        )
     right_a, right_b = right_counts(samples_a), right_counts(samples_b)
-    n_a, n_b = results_a["n_samples"], results_b["n_samples"]
-    shared = [int(k) for k in results_a["pass_at_k"] if k in results_b["pass_at_k"]]
-    rate_a, rate_b = right_a / n_a, right_b / n_b
+    n = results_a["n_samples"]
+    shared = [int(k) for k in results_a["pass_at_k"] if k in results_b["pass_at_k"]] or [1]
+    rate_a, rate_b = right_a / n, right_b / n
     names = problems_a["problem"].astype(str).to_numpy()
     details = {
-        k: difference(pass_at_k(n_a, right_a, k), pass_at_k(n_b, right_b, k)) for k in shared
+        k: difference(pass_at_k(n, right_a, k), pass_at_k(n, right_b, k), one_sample=n == 1)
+        for k in shared
     }
     return Comparison(
         difference={k: found.estimate for k, found in details.items()},
@@ -97,22 +104,31 @@ def compare(
     )
 
 
+def _problems(samples: pandas.DataFrame) -> pandas.DataFrame:
+    """What was asked: a row for each problem."""
+    first = samples[samples["sample"] == 0]
+    return first[["problem", "question", "gold"]].reset_index(drop=True)
+
+
 def _check_comparable(a: dict[str, Any], b: dict[str, Any]) -> None:
     for key in SAME:
-        if key in a and key in b and a[key] != b[key]:
+        if key not in a and key not in b:
+            continue
+        said = [repr(result[key]) if key in result else "not recorded" for result in (a, b)]
+        if said[0] != said[1]:
             raise UserError(
-                f"the results were not asked in the same way: {key} was {a[key]!r} and {b[key]!r}"
+                f"the results were not asked in the same way: {key} was {said[0]} and {said[1]}"
             )
 
 
-def difference(a: numpy.ndarray, b: numpy.ndarray) -> Difference:
+def difference(a: numpy.ndarray, b: numpy.ndarray, *, one_sample: bool = False) -> Difference:
     """The paired difference of one value a problem; see `difference_interval` and `p_value`.
 
     `needed` is the sample size of a paired t test at 5% with 80% power for the difference and
     spread at hand: ((z₀.₉₇₅ + z₀.₈) s / d)².
     """
     estimate = difference_interval(a, b)
-    p, test = p_value(b - a)
+    p, test = p_value(b - a, one_sample=one_sample)
     needed = None
     if estimate.mean:
         z = stats.norm.ppf(0.975) + stats.norm.ppf(POWER)
@@ -120,16 +136,17 @@ def difference(a: numpy.ndarray, b: numpy.ndarray) -> Difference:
     return Difference(estimate, p, test, needed)
 
 
-def p_value(differences: numpy.ndarray) -> tuple[float, str]:
+def p_value(differences: numpy.ndarray, *, one_sample: bool = False) -> tuple[float, str]:
     """The chance of a mean as far from 0, were a and b interchangeable; and the test's name.
 
-    Differences of −1, 0 and 1 only (one sample each): McNemar's exact test (1947). Else random
-    sign flips (Fisher 1935), the observed one counted in, so that the p value is never 0.
+    `one_sample`, a right or wrong answer to each problem on both sides: McNemar's exact test
+    (1947). Else random sign flips (Fisher 1935), the observed one counted in, so that the p value
+    is never 0.
     """
     moved = differences[differences != 0]
     if not moved.size:
         return 1.0, "no problem differs"
-    if numpy.isin(moved, (-1.0, 1.0)).all():
+    if one_sample:
         up = int((moved > 0).sum())
         return float(stats.binomtest(up, moved.size, 0.5).pvalue), "McNemar, exact"
     draw = numpy.random.default_rng(0)

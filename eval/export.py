@@ -1,25 +1,28 @@
 """Samples in the form in which lm-evaluation-harness logs them, a JSON line each."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 
 from common.files import write_text
-from data import PromptTemplate
+from data import Problem, PromptTemplate
+from eval.samples import by_problem
 
 
-def export_samples(path: Path, samples: pandas.DataFrame, template: PromptTemplate) -> None:
+def export_samples(
+    path: Path, samples: pandas.DataFrame, problems: Sequence[Problem], template: PromptTemplate
+) -> None:
     """Write one line a problem: document, prompt, responses, what was extracted, exact_match."""
     lines = []
-    for number, (problem, group) in enumerate(samples.groupby("problem", sort=False)):
-        first = group.iloc[0]
+    for number, (problem, group) in enumerate(zip(problems, by_problem(samples), strict=True)):
         lines.append(
             {
                 "doc_id": number,
-                "doc": {"id": problem, "question": first["question"], "answer": first["gold"]},
-                "target": first["gold"],
-                "arguments": [[template.render(first["question"]), {"until": []}]],
+                "doc": {"id": problem.id, "question": problem.question, "answer": problem.answer},
+                "target": problem.answer,
+                "arguments": [[template.render(problem), {"until": []}]],
                 "resps": [group["completion"].tolist()],
                 "filtered_resps": [answer or "" for answer in group["extracted"]],
                 "exact_match": float(group["reward"].mean()),

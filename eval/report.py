@@ -14,7 +14,7 @@ import pandas
 from common.files import write_text
 from eval.intervals import mean_interval
 from eval.passk import pass_at_k
-from eval.result import right_counts
+from eval.samples import by_problem, right_counts
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "mathgrpo"  # the same plot is the same file
@@ -22,6 +22,12 @@ matplotlib.rcParams["svg.hashsalt"] = "mathgrpo"  # the same plot is the same fi
 SHOWN = 200  # problems listed, with
 SAMPLES = 4  # completions each
 LONGEST = 3_000  # characters of a completion
+TITLES = (
+    ("pass_at_k", "pass"),
+    ("strict_pass_at_k", "marked answers only, pass"),
+    ("maj_at_k", "maj"),
+    ("all_right_at_k", "all right"),
+)
 
 Result = tuple[dict[str, Any], pandas.DataFrame]
 
@@ -139,7 +145,7 @@ def _svg(draw: Any) -> str:
 def _table(results: Sequence[Result], names: Sequence[str]) -> str:
     rows: list[list[str]] = []
     first = results[0][0]
-    for key, title in (("pass_at_k", "pass"), ("maj_at_k", "maj"), ("all_right_at_k", "all right")):
+    for key, title in TITLES:
         for k in first.get(key, {}):
             found = [r.get(key, {}).get(k) for r, _ in results]
             rows += [[f"{title}@{k}", *(_interval(e) if e else "–" for e in found)]]
@@ -157,11 +163,12 @@ def _interval(e: dict[str, float]) -> str:
 
 def _problems(results: Sequence[Result], names: Sequence[str]) -> str:
     """The first problems, each to be opened, with some completions of each result."""
-    groups = [dict(list(samples.groupby("problem", sort=False))) for _, samples in results]
-    listed = list(groups[0])[:SHOWN]
-    out = [f"<p class=note>The first {len(listed)} of {len(groups[0])} problems.</p>"]
-    for problem in listed:
-        parts = [group[problem] for group in groups if problem in group]
+    groups = [list(by_problem(samples)) for _, samples in results]
+    total = len(groups[0])
+    out = [f"<p class=note>The first {min(SHOWN, total)} of {total} problems.</p>"]
+    for number in range(min(SHOWN, total)):
+        parts = [group[number] for group in groups]
+        problem = parts[0]["problem"].iloc[0]
         rates = " → ".join(f"{part['reward'].mean():.2f}" for part in parts)
         question, gold = parts[0]["question"].iloc[0], parts[0]["gold"].iloc[0]
         out.append(

@@ -13,9 +13,16 @@ from rich.table import Table
 
 from common.errors import UserError
 from common.files import whole_folder, write_text
+from eval.files import RESULT
 from eval.intervals import Estimate, mean_interval
 from eval.passk import all_right_at_k, pass_at_k
+from eval.samples import right_counts
 from eval.votes import majority_right
+
+Result = tuple[dict[str, Any], pandas.DataFrame]  # results.json and samples.parquet
+
+NEEDED_KEYS = ("model", "data", "n_problems", "n_samples", "pass_at_k", "maj_at_k", "mean_tokens")
+NEEDED_COLUMNS = ("problem", "question", "gold", "sample", "completion", "reward", "extracted")
 
 
 def summarize(
@@ -25,17 +32,15 @@ def summarize(
     model: str,
     adapter: str | None,
     data: str,
-    seed: int,
-    temperature: float,
     **asked: Any,
 ) -> dict[str, Any]:
     """The content of results.json; samples have n rows for each problem.
 
-    `asked` (template, shots, max_tokens, …) is kept with it: results are compared only where it
-    is the same.
+    `asked` (template, shots, temperature, max_tokens, …) is kept with it: results are compared
+    only where it is the same. `strict_pass_at_k` counts marked answers alone, of the same samples.
     """
     n = int(samples["sample"].max()) + 1
-    right = right_counts(samples)
+    right, marked = right_counts(samples), right_counts(samples, "strict")
     votes = sorted({k for k in ks if k > 1} | {n})
     return {
         "model": model,
@@ -43,10 +48,10 @@ def summarize(
         "data": data,
         "n_problems": len(right),
         "n_samples": n,
-        "temperature": temperature,
         **asked,
         "intervals": "95% over problems: Clopper-Pearson where n = 1, else Student t",
         "pass_at_k": {str(k): _estimate(pass_at_k(n, right, k), n) for k in ks},
+        "strict_pass_at_k": {str(k): _estimate(pass_at_k(n, marked, k), n) for k in ks},
         "all_right_at_k": {str(k): _estimate(all_right_at_k(n, right, k), n) for k in ks},
         "maj_at_k": {str(k): _estimate(majority_right(samples, k), 1) for k in votes},
         "truncated": float(samples["truncated"].mean()),
@@ -56,7 +61,6 @@ def summarize(
         "mean_tokens_wrong": _mean(samples["tokens"][samples["reward"] == 0]),
         "by_level": _by(samples, "level", n),
         "by_source": _by(samples, "source", n),
-        "seed": seed,
     }
 
 
@@ -78,19 +82,17 @@ def _by(samples: pandas.DataFrame, column: str, n: int) -> dict[str, Any]:
     }
 
 
-def right_counts(samples: pandas.DataFrame) -> numpy.ndarray:
-    """How many samples of each problem are right, in the order of the problems."""
-    return samples.groupby("problem", sort=False)["reward"].sum().to_numpy()
-
-
 def save_result(
     folder: str | Path,
     results: dict[str, Any],
     samples: pandas.DataFrame,
     more: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write results.json and samples.parquet, and what `more` writes, all or nothing."""
-    with whole_folder(folder) as temporary:
+    """Write results.json and samples.parquet, and what `more` writes, all or nothing.
+
+    Raises UserError where `folder` holds anything but an earlier result.
+    """
+    with whole_folder(folder, RESULT) as temporary:
         samples.to_parquet(temporary / "samples.parquet", index=False)
         write_text(temporary / "results.json", json.dumps(results, indent=2) + "\n")
         if more:
@@ -107,6 +109,10 @@ def load_result(folder: str | Path) -> tuple[dict[str, Any], pandas.DataFrame]:
         samples = pandas.read_parquet(folder / "samples.parquet")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: no evaluation result can be read here ({error})") from error
+    lacking = [k for k in NEEDED_KEYS if not isinstance(results, dict) or k not in results]
+    lacking += [column for column in NEEDED_COLUMNS if column not in samples]
+    if lacking:
+        raise UserError(f"{folder}: this is no evaluation result ({lacking[0]} is missing)")
     return results, samples
 
 
@@ -117,22 +123,21 @@ def print_results(columns: dict[str, dict[str, Any]]) -> None:
     table.add_column("95% intervals over problems")
     for name in columns:
         table.add_column(name, justify="right")
-    for k in first["pass_at_k"]:
-        cells = [
-            str(Estimate(**r["pass_at_k"][k])) for r in columns.values() if k in r["pass_at_k"]
-        ]
-        table.add_row(f"pass@{k}", *cells)
-    for k in first["maj_at_k"]:
-        votes = [r["maj_at_k"].get(k) for r in columns.values()]
-        table.add_row(f"maj@{k}", *("–" if v is None else str(Estimate(**v)) for v in votes))
+    for key, title in (("pass_at_k", "pass"), ("strict_pass_at_k", "marked"), ("maj_at_k", "maj")):
+        for k in first.get(key, {}):
+            cells = [r.get(key, {}).get(k) for r in columns.values()]
+            table.add_row(
+                f"{title}@{k}", *("–" if e is None else str(Estimate(**e)) for e in cells)
+            )
     for key, title in (("truncated", "truncated"), ("no_answer", "no answer")):
         table.add_row(title, *(f"{r[key]:.1%}" for r in columns.values()))
     for key in ("mean_tokens", "mean_tokens_right", "mean_tokens_wrong"):
         cells = [r.get(key) for r in columns.values()]
-        title = key.replace("_", " ")
-        table.add_row(title, *("–" if x is None else f"{x:.1f}" for x in cells))
+        table.add_row(key.replace("_", " "), *("–" if x is None else f"{x:.1f}" for x in cells))
     for level in first.get("by_level", {}):
         rows = [r.get("by_level", {}).get(level) for r in columns.values()]
         cells = [f"{x['mean']:.3f} ({x['n_problems']})" if x else "–" for x in rows]
         table.add_row(f"pass@1, level {level}", *cells)
     Console().print(table)
+    if first.get("strict_pass_at_k"):
+        print("marked: the answer in a box, after #### or after words such as 'the answer is'")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy
 import pandas
 
-from rewards.decide import decide
-from rewards.extract import Extraction
+from eval.samples import by_problem
+from rewards import equal
 
 SUBSETS = 32  # random subsets of k samples whose votes are averaged, where k is less than n
 
@@ -26,17 +26,12 @@ def classes(answers: Sequence[str | None]) -> list[int | None]:
             found.append(None)
             continue
         if answer not in seen:
-            equal = (i for i, kind in enumerate(kinds) if _equal(answer, kind))
-            seen[answer] = next(equal, len(kinds))
+            alike = (i for i, kind in enumerate(kinds) if equal(answer, kind))
+            seen[answer] = next(alike, len(kinds))
             if seen[answer] == len(kinds):
                 kinds.append(answer)
         found.append(seen[answer])
     return found
-
-
-def _equal(answer: str, other: str) -> bool:
-    decision = decide(Extraction("boxed", (answer,)), other)
-    return isinstance(decision, tuple) and decision[0] == 1
 
 
 def majority_right(samples: pandas.DataFrame, k: int) -> numpy.ndarray:
@@ -46,7 +41,8 @@ def majority_right(samples: pandas.DataFrame, k: int) -> numpy.ndarray:
     of all, else the mean over seeded random subsets.
     """
     chances = []
-    for problem, group in samples.groupby("problem", sort=False):
+    for group in by_problem(samples):
+        problem = group["problem"].iloc[0]
         kinds, rewards = classes(group["extracted"].tolist()), group["reward"].tolist()
         if k == len(kinds):
             chances.append(_vote(kinds, rewards))

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator
 
 from common.errors import OneLineParser, UserError, run_command
 from common.files import whole_file
 from common.progress import progress_bar
-from rewards.checker import TIMEOUT, Checker
+from rewards.checker import FORMS, TIMEOUT, Checker
 
 
 def main(argv: list[str]) -> None:
@@ -19,11 +20,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", help="verdicts, one JSON line for each input line")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--strict", action="store_true", help="no last number: marked answers only")
+    parser.add_argument("--form", choices=FORMS, default="value", help="final: worked out, too")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds a check")
     options = parser.parse_args(argv)
-    if options.workers < 1 or options.timeout <= 0:
-        raise UserError("--workers must be at least 1 and --timeout positive")
-    with Checker(options.workers, options.timeout, options.strict) as checker:
+    if options.workers < 1 or not 0 < options.timeout < math.inf:
+        raise UserError("--workers must be at least 1, and --timeout a positive number")
+    with Checker(options.workers, options.timeout, options.strict, options.form) as checker:
         if options.source and options.out:
             check_file(checker, options.source, options.out)
         elif options.gold is not None and options.completion is not None:
@@ -36,7 +38,7 @@ def main(argv: list[str]) -> None:
 def check_file(checker: Checker, source: str, out: str) -> None:
     """Write a verdict for each line of `source`, in order, whole or not at all."""
     try:
-        lines = open(source, encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        lines = open(source, encoding="utf-8-sig", errors="surrogateescape", newline="\n")  # noqa: SIM115
         size = os.path.getsize(source)
     except OSError as error:
         raise UserError(f"{source}: cannot be read: {error.strerror}") from error

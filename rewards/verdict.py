@@ -4,7 +4,7 @@ import dataclasses
 import json
 import time
 
-from rewards.decide import Decision
+from rewards.equality.answers import Decision
 from rewards.extract import Extraction
 
 
@@ -12,8 +12,10 @@ from rewards.extract import Extraction
 class Verdict:
     """Whether a completion's answer equals the gold, and why.
 
-    `reward` is 1 or 0; `extracted` the answer found in the completion, or None; `read_as` how it
-    was understood; `reason` the rule that decided; `seconds` how long it took.
+    `reward` is 1 or 0; `extracted` the answer found in the completion, or None; `rule` the mark
+    it was found by (`tag`, `boxed`, `hashes`, `phrase`, `unmarked`; `none` or `unfinished thought`
+    where there is no answer); `reason` that and what decided, for people; `seconds` how long it
+    took; `read_as` how the answer was understood.
     """
 
     reward: int
@@ -21,11 +23,12 @@ class Verdict:
     reason: str
     seconds: float
     read_as: str | None = None
+    rule: str = "none"
 
     def to_json(self) -> str:
         """The verdict as one line of a verdict file."""
         fields = dataclasses.asdict(self)
-        del fields["read_as"]
+        del fields["read_as"], fields["rule"]
         return json.dumps(fields, ensure_ascii=False)
 
 
@@ -33,4 +36,4 @@ def verdict(found: Extraction, decision: Decision, begun: float) -> Verdict:
     """The verdict on what was found, decided since `begun` (of `time.perf_counter`)."""
     reward, reason, read_as = decision
     seconds = time.perf_counter() - begun
-    return Verdict(reward, found.text, f"{found.rule}: {reason}", seconds, read_as)
+    return Verdict(reward, found.text, f"{found.rule}: {reason}", seconds, read_as, found.rule)

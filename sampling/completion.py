@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from common.errors import UserError
+
 
 @dataclasses.dataclass(slots=True)
 class Completion:
@@ -35,6 +37,14 @@ def completion(
         raise ValueError(f"{len(token_ids)} tokens with {len(logprobs)} log-probs")
     text = cut_at_stop(tokenizer.decode(token_ids, skip_special_tokens=True), stop)
     return Completion(text, list(token_ids), list(logprobs), "length" if truncated else "stop")
+
+
+def is_cut_off(finish_reason: str | None) -> bool:
+    """Whether a completion ended at its limit. Raises UserError where the engine gave it up: half
+    a text must not be taken for a finished one."""
+    if finish_reason not in ("stop", "length"):
+        raise UserError(f"the engine gave a completion up (finish reason: {finish_reason})")
+    return finish_reason == "length"
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sampling.packed import PackedGroups
+from common.shapes import ANY_S, P2, P2_N2, P_N, P, P_Hk_Tp_D, P_N_Hk_C_D, P_Tp
+from models.packed import PackedGroups
 
 
 class PromptPass(PackedGroups):
@@ -17,9 +18,10 @@ class PromptPass(PackedGroups):
 
     def __init__(self, prompts: list[list[int]], device: torch.device | str):
         super().__init__(prompts, [[] for _ in prompts], device)
+        self.fused = self  # keys and values pass through `attend`
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
-        self.prompt_mask: Bool[Tensor, "P Tp"] = self._prompt_mask
+        self.prompt_mask: Bool[Tensor, P_Tp] = self._prompt_mask
         self.lengths: Int[Tensor, P] = self._prompt_mask.sum(1)
         self.ends: Int[Tensor, P] = self._prompt_index.gather(1, self.lengths[:, None] - 1)[:, 0]
 
@@ -42,16 +44,17 @@ class DecodeCache:
         self.keys = {layer: self._room(k) for layer, k in prompts.keys.items()}
         self.values = {layer: self._room(v) for layer, v in prompts.values.items()}
 
-    def _room(self, prompt: Float[Tensor, "P Hk Tp D"]) -> Float[Tensor, "P N Hk C D"]:
+    def _room(self, prompt: Float[Tensor, P_Hk_Tp_D]) -> Float[Tensor, P_N_Hk_C_D]:
         p, heads, _, depth = prompt.shape
         return prompt.new_zeros(p, self.n, heads, self.capacity, depth)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         prompt_k, prompt_v = self.prompt_keys[layer], self.prompt_values[layer]
         p, kv_heads, tp, depth = prompt_k.shape
+        wide = prompt_v.shape[3]  # DeepSeek's values are not as wide as its keys
         n, repeat, now = self.n, query.shape[0] // kv_heads, self.step + 1
         self.keys[layer][:, :, :, self.step] = key.transpose(0, 1).view(p, n, kv_heads, depth)
-        self.values[layer][:, :, :, self.step] = value.transpose(0, 1).view(p, n, kv_heads, depth)
+        self.values[layer][:, :, :, self.step] = value.transpose(0, 1).view(p, n, kv_heads, wide)
 
         q = query.view(kv_heads, repeat, p, n, depth) * scale
         shared_q = q.permute(2, 0, 3, 1, 4).reshape(p, kv_heads, n * repeat, depth)
@@ -64,9 +67,9 @@ class DecodeCache:
 
         weights = torch.cat([shared, own], dim=-1).float().softmax(-1).to(query.dtype)
         shared_w = weights[..., :tp].transpose(1, 2).reshape(p, kv_heads, n * repeat, tp)
-        out = (shared_w @ prompt_v).view(p, kv_heads, n, repeat, depth).transpose(1, 2)
+        out = (shared_w @ prompt_v).view(p, kv_heads, n, repeat, wide).transpose(1, 2)
         out = out + weights[..., tp:] @ self.values[layer][:, :, :, :now]
-        return out.reshape(p * n, kv_heads * repeat, depth)
+        return out.reshape(p * n, kv_heads * repeat, wide)
 
     def advance(self) -> None:
         """Move to the next step, making room for its keys and values."""
@@ -77,7 +80,7 @@ class DecodeCache:
                     cache[layer] = torch.cat([kept, torch.zeros_like(kept)], dim=3)
             self.capacity *= 2
 
-    def keep(self, rows: Int[Tensor, "P2"], places: Int[Tensor, "P2 N2"]) -> None:
+    def keep(self, rows: Int[Tensor, P2], places: Int[Tensor, P2_N2]) -> None:
         """Shrink the rectangle to the prompts `rows` and, in each, the places `places`."""
         self.n = places.shape[1]
         self.hidden = self.hidden[rows]
@@ -89,7 +92,7 @@ class DecodeCache:
                 cache[layer] = kept[rows[:, None], places]
 
 
-def shrink(running: Bool[Tensor, "P N"]) -> tuple[Tensor, Tensor] | None:
+def shrink(running: Bool[Tensor, P_N]) -> tuple[Tensor, Tensor] | None:
     """The rows and places of the smallest rectangle that holds all running sequences.
 
     None while it would save less than a quarter. Places that fill up the rectangle are finished
@@ -112,14 +115,14 @@ def _shift(x: Tensor, bits: int) -> Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def mix(x: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+def mix(x: Int[Tensor, ANY_S]) -> Int[Tensor, ANY_S]:
     """SplitMix64's finaliser (Steele, Lea and Flood, 2014): well-mixed bits of a counter."""
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
     return x ^ _shift(x, 31)
 
 
-def uniform(keys: Int[Tensor, "*S"], step: int) -> Float[Tensor, "*S"]:
+def uniform(keys: Int[Tensor, ANY_S], step: int | Int[Tensor, ANY_S]) -> Float[Tensor, ANY_S]:
     """A number in [0, 1) for each key and step, the same wherever the sequence travels."""
-    bits = mix(keys + (step + 1) * _signed(0x9E3779B97F4A7C15) % (1 << 63))
+    bits = mix(keys + ((step + 1) * _signed(0x9E3779B97F4A7C15) & ((1 << 63) - 1)))
     return _shift(bits, 40).to(torch.float32) / (1 << 24)

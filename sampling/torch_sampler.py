@@ -4,8 +4,9 @@ Nothing is copied: given a module, it samples from that module's present weights
 """
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from common.shapes import PN, B, B_d, K, PN_d
+from models.head import head_of
+from models.loading import context_length, eos_ids, load_adapter, load_model, load_tokenizer
+from models.lora import Switch
+from models.packed import Layout, PackedGroups, hidden_states, output_weight
+from models.plain import PlainCache, shares_prompts, states_of
 from sampling.completion import Completion, completion
 from sampling.decode import DecodeCache, PromptPass, mix, shrink, uniform
-from sampling.model import context_length, eos_ids, load_adapter, load_model, load_tokenizer
-from sampling.packed import Layout, PackedGroups, hidden_states, output_weight
-from sampling.sampler import Sampler, Settings, encode_prompts
+from sampling.draw import draw
+from sampling.params import SamplingParams
+from sampling.sampler import Sampler, encode_prompts
+from sampling.seeds import prompt_keys
 
 
 class TorchSampler(Sampler):
@@ -34,8 +42,14 @@ class TorchSampler(Sampler):
         dtype: str = "auto",
         device: str | None = None,
         max_batch: int = 512,
+        float32_head: bool = False,
+        quantize: str | None = None,
     ):
-        """`max_batch` bounds how many sequences are decoded at once."""
+        """`max_batch` bounds how many sequences are decoded at once.
+
+        `float32_head` computes the logits in float32 from half-precision weights; `quantize` as of
+        `load_model`.
+        """
         if isinstance(model, torch.nn.Module):
             if tokenizer is None:
                 raise ValueError("a module needs its tokenizer beside it")
@@ -44,11 +58,13 @@ class TorchSampler(Sampler):
         else:
             self.name = str(model)
             self.tokenizer = tokenizer or load_tokenizer(model)
-            self.model = load_model(model, dtype=dtype, device=device)
+            self.model = load_model(model, dtype=dtype, device=device, quantize=quantize)
         self.context = context_length(self.model.config)
-        self.max_batch = max_batch
+        self.max_batch, self.float32_head = max_batch, float32_head
         self._shared = self.name is None  # the weights belong to somebody else, who trains them
         self._names: dict[str, str] = {}  # adapter folder -> its name inside the PeftModel
+        self._numbers = itertools.count()
+        self._switch: Switch | None = None  # of an own model with adapters
         self._active: str | None = None
         if adapter is not None:
             self.update_adapter(adapter)
@@ -63,74 +79,84 @@ class TorchSampler(Sampler):
         if adapter is None:
             return None
         folder = str(Path(adapter).resolve())
-        if folder not in self._names:
-            name = f"adapter{len(self._names)}"
+        name = self._names.pop(folder, None)
+        if name is None:
+            name = f"adapter{next(self._numbers)}"
             self.model = load_adapter(self.model, folder, str(self.name), name=name).eval()
-            self._names[folder] = name
-        return self._names[folder]
+            self._switch = Switch(self.model)
+        self._names[folder] = name  # the last one asked for stands last
+        return name
+
+    def forget_adapters(self, keep: int, busy: Collection[str | None]) -> None:
+        """Let go of the adapters asked for longest ago, down to `keep`; not of those in `busy`."""
+        for folder, name in list(self._names.items()):
+            if len(self._names) > keep and name not in busy:
+                with warnings.catch_warnings(action="ignore"):  # of which is active: see Switch
+                    self.model.delete_adapter(name)
+                del self._names[folder]
 
     def score(
         self, prompt: list[int], token_ids: list[int], adapter: str | Path | None = None
     ) -> list[float]:
         """Log-probs (nats, temperature 1) of given tokens after a prompt, under one adapter."""
-        head = output_weight(self.model)
-        layout = PackedGroups([prompt], [[token_ids]], head.device)
+        layout = PackedGroups([prompt], [[token_ids]], output_weight(self.model).device)
         with self.forward(self.load_adapter(adapter)):
-            hidden = hidden_states(self.model, layout.ids, layout.positions, layout)
-            logits = (hidden[layout.predictors[0]] @ head.T).float()
+            hidden = states_of(self.model, layout)
+            hidden = hidden[layout.predictors[0]]
+            logits = head_of(self.model).logits(hidden, float32=self.float32_head)
             return logits.log_softmax(-1).gather(1, layout.targets[0][:, None])[:, 0].tolist()
 
     @contextlib.contextmanager
     def forward(self, adapter: str | None) -> Iterator[None]:
         """Within, the model computes with the adapter of that name, for inference."""
         was_training = self.model.training
-        self.model.eval()
+        if was_training:  # setting it walks through all modules: not on every token
+            self.model.eval()
         try:
             with torch.inference_mode(), contextlib.ExitStack() as stack:
-                if not self._shared and self._names:
-                    if adapter is None:
-                        stack.enter_context(self.model.disable_adapter())
-                    elif self.model.active_adapter != adapter:
-                        self.model.set_adapter(adapter)
+                if self._switch is not None:
+                    stack.enter_context(self._switch.on(adapter))
                 yield
         finally:
             if was_training:
                 self.model.train()
 
     def _sample(
-        self, prompts: list[list[int]], n: int, settings: Settings
+        self, prompts: list[list[int]], n: int, params: SamplingParams
     ) -> list[list[Completion]]:
-        groups: list[list[Completion]] = []
-        size = max(1, self.max_batch // n)
-        for begin in range(0, len(prompts), size):
-            part = prompts[begin : begin + size]
-            run = Decoding(self, part, n, self._active, settings=settings)
+        groups: dict[int, list[Completion]] = {}
+        keys = prompt_keys(prompts, params.seed)
+        for part in self._batches(prompts, max(1, self.max_batch // n)):
+            mine, own_keys = [prompts[i] for i in part], [keys[i] for i in part]
+            run = Decoding(self, mine, n, self._active, params=params, keys=own_keys)
             for _ in run.steps():
                 pass
-            groups += run.completions()
-        return groups
+            groups |= zip(part, run.completions(), strict=True)
+        return [groups[i] for i in range(len(prompts))]
+
+    def _batches(self, prompts: list[list[int]], size: int) -> Iterator[list[int]]:
+        """Which prompts are decoded together; on the plain path those of one length only."""
+        lengths = [0 if shares_prompts(self.model) else len(p) for p in prompts]
+        for length in sorted(set(lengths)):
+            alike = [i for i, own in enumerate(lengths) if own == length]
+            for begin in range(0, len(alike), size):
+                yield alike[begin : begin + size]
 
     def stream(
         self,
         prompt: str | list[int],
         adapters: Sequence[str | Path | None] = (None,),
-        temperature: float = 0.0,
-        max_tokens: int = 256,
-        seed: int = 0,
-        *,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        stop: Sequence[str] = (),
+        params: SamplingParams = SamplingParams(temperature=0.0),  # noqa: B008 - frozen
     ) -> Iterator[list[Completion]]:
         """One completion by each adapter as they grow, a token each a turn.
 
         None among the adapters stands for the base. Stop iterating to cancel.
         """
-        settings = Settings(temperature, max_tokens, seed, top_p, top_k, tuple(stop))
         names = [self.load_adapter(adapter) for adapter in adapters]
         prompts: Any = [prompt]
         ids = encode_prompts(self.tokenizer, prompts, self.context)
-        runs = [Decoding(self, ids, 1, name, settings=settings) for name in names]
+        keys = prompt_keys(ids, params.seed)
+        runs = [Decoding(self, ids, 1, name, params=params, keys=keys) for name in names]
         going = [run.steps() for run in runs]
         while [steps for steps in going if next(steps, "done") is None]:
             yield [run.completions()[0][0] for run in runs]
@@ -146,14 +172,16 @@ class Decoding:
         n: int,
         adapter: str | None,
         *,
-        settings: Settings,
+        params: SamplingParams,
+        keys: list[int],
     ):
+        """`keys`: the random stream of each prompt."""
         self.sampler, self.prompts, self.n = sampler, prompts, n
-        self.adapter, self.settings = adapter, settings
+        self.adapter, self.params = adapter, params
         self.device = output_weight(sampler.model).device
-        self.room = [min(settings.max_tokens, sampler.context - len(p)) for p in prompts]
+        self.room = [min(params.max_tokens, sampler.context - len(p)) for p in prompts]
         self.eos = torch.tensor(eos_ids(sampler.model, sampler.tokenizer), device=self.device)
-        self.keys = sequence_keys(prompts, n, settings.seed).to(self.device)
+        self.keys = sequence_keys(keys, n).to(self.device)
         size = (len(prompts) * n, max(self.room))
         self.tokens = torch.zeros(size, dtype=torch.long, device=self.device)
         self.logprobs = torch.zeros(size, device=self.device)
@@ -164,23 +192,40 @@ class Decoding:
         with self.sampler.forward(self.adapter):
             return hidden_states(self.sampler.model, ids, positions, layout)
 
+    def _begin(self) -> Float[Tensor, PN_d]:
+        """The hidden states after the prompts; sets up the cache of the path that is taken."""
+        if not shares_prompts(self.sampler.model):
+            self.plain = PlainCache(self.sampler.model, self.prompts, self.n)
+            self.cache: DecodeCache | None = None
+            with self.sampler.forward(self.adapter):
+                return self.plain.first()
+        prompts = PromptPass(self.prompts, self.device)
+        hidden = self._forward(prompts.ids, prompts.positions, prompts)
+        self.cache = DecodeCache(prompts, self.n)
+        return hidden[prompts.ends].repeat_interleave(self.n, 0)
+
+    def _next(self, ids: Int[Tensor, B], positions: Int[Tensor, B]) -> Float[Tensor, B_d]:
+        """The hidden states after one token more in each place."""
+        if self.cache is not None:
+            return self._forward(ids, positions, self.cache)
+        with self.sampler.forward(self.adapter):
+            return self.plain.next(ids[:, None])
+
     def steps(self) -> Iterator[None]:
         """Sample a token for every running sequence, then yield; ends when all have finished."""
-        head = output_weight(self.sampler.model)
+        head = head_of(self.sampler.model)
         p, n = len(self.prompts), self.n
-        prompt_pass = PromptPass(self.prompts, self.device)
-        hidden = self._forward(prompt_pass.ids, prompt_pass.positions, prompt_pass)
-        hidden = hidden[prompt_pass.ends].repeat_interleave(n, 0)  # [P·N, d]
-        cache = DecodeCache(prompt_pass, n)
+        hidden = self._begin()
         slots = torch.arange(p * n, device=self.device).view(p, n)  # which sequence is where
         running = torch.ones(p, n, dtype=torch.bool, device=self.device)
-        positions = prompt_pass.lengths[:, None].expand(p, n)
+        lengths = torch.tensor([len(prompt) for prompt in self.prompts], device=self.device)
+        positions = lengths[:, None].expand(p, n)
         room = torch.tensor(self.room, device=self.device)[:, None].expand(p, n)
         for step in range(max(self.room)):
             with torch.inference_mode():
-                logits = (hidden @ head.T).float()
+                logits = head.logits(hidden, float32=self.sampler.float32_head)
                 drawn, logprobs = draw(
-                    logits, self.settings, uniform(self.keys[slots.flatten()], step)
+                    logits, self.params, uniform(self.keys[slots.flatten()], step)
                 )
             live = running.flatten()
             at = slots.flatten()[live]
@@ -188,7 +233,7 @@ class Decoding:
             self.logprobs[at, step] = logprobs[live]
             self.lengths[at] += 1
             ended = torch.isin(drawn, self.eos)
-            if self.settings.stop:
+            if self.params.stop:
                 ended[live] |= self._at_stop(at, step)
             self.stopped[at] |= ended[live]
             ended = ended.view_as(running)
@@ -197,31 +242,29 @@ class Decoding:
             if not running.any():
                 return
             following = drawn.view_as(running)
-            if step:
-                cache.advance()
-            if (smaller := shrink(running)) is not None:
+            if step and self.cache is not None:
+                self.cache.advance()
+            if self.cache is not None and (smaller := shrink(running)) is not None:
                 rows, places = smaller
-                cache.keep(rows, places)
+                self.cache.keep(rows, places)
                 running, slots, positions, room, following = (
                     x[rows[:, None], places] for x in (running, slots, positions, room, following)
                 )
-            hidden = self._forward(following.flatten(), (positions + step).flatten(), cache)
+            hidden = self._next(following.flatten(), (positions + step).flatten())
 
-    def _at_stop(self, which: Int[Tensor, "K"], step: int) -> Bool[Tensor, "K"]:
+    def _at_stop(self, which: Int[Tensor, K], step: int) -> Bool[Tensor, K]:
         """Which of some sequences have just completed a stop string."""
-        longest = max(map(len, self.settings.stop))
+        longest = max(map(len, self.params.stop))
         tails = self.tokens[which, max(0, step - longest) : step + 1].tolist()  # ≥ 1 character each
         texts = self.sampler.tokenizer.batch_decode(tails, skip_special_tokens=True)
-        found = [any(one in text for one in self.settings.stop) for text in texts]
+        found = [any(one in text for one in self.params.stop) for text in texts]
         return torch.tensor(found, device=self.device)
 
     def completions(self) -> list[list[Completion]]:
         """What has been sampled so far, P × N."""
         lengths = self.lengths.tolist()
         done = [
-            completion(
-                ids[:k], logprobs[:k], not stopped, self.sampler.tokenizer, self.settings.stop
-            )
+            completion(ids[:k], logprobs[:k], not stopped, self.sampler.tokenizer, self.params.stop)
             for ids, logprobs, k, stopped in zip(
                 self.tokens.tolist(),
                 self.logprobs.tolist(),
@@ -233,44 +276,7 @@ class Decoding:
         return [done[i : i + self.n] for i in range(0, len(done), self.n)]
 
 
-def sequence_keys(prompts: list[list[int]], n: int, seed: int) -> Int[Tensor, "PN"]:
-    """A random key for each sequence, made of seed, prompt and place in the group alone."""
-    keys = []
-    for prompt in prompts:
-        text = f"{seed}:{','.join(map(str, prompt))}".encode()
-        keys.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "little", signed=True))
+def sequence_keys(keys: list[int], n: int) -> Int[Tensor, PN]:
+    """A random key for each sequence, made of its prompt's key and its place in the group."""
     base = torch.tensor(keys, dtype=torch.long)[:, None]
     return mix(base ^ mix(torch.arange(1, n + 1))[None]).flatten()
-
-
-def draw(
-    logits: Float[Tensor, "B V"],
-    settings: Settings,
-    uniforms: Float[Tensor, "B"],
-) -> tuple[Int[Tensor, "B"], Float[Tensor, "B"]]:
-    """Draw a token for each row by inverting the cumulative distribution at `uniforms`.
-
-    Returns the tokens and their log-probs under the distribution drawn from.
-    """
-    if settings.temperature == 0:
-        tokens = logits.argmax(-1)
-        return tokens, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
-    logprobs = (logits / settings.temperature).log_softmax(-1)
-    logprobs = cut(logprobs, settings.top_k, settings.top_p)
-    cumulative = logprobs.exp().cumsum(-1)
-    tokens = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
-    tokens = tokens.clamp(max=logits.shape[1] - 1)
-    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]
-
-
-def cut(logprobs: Float[Tensor, "B V"], top_k: int, top_p: float) -> Float[Tensor, "B V"]:
-    """Keep the `top_k` likeliest tokens and the fewest that hold `top_p`, renormalised."""
-    if 0 < top_k < logprobs.shape[1]:
-        least = logprobs.topk(top_k, dim=-1).values[:, -1:]
-        logprobs = logprobs.masked_fill(logprobs < least, float("-inf")).log_softmax(-1)
-    if top_p < 1:
-        ordered, order = logprobs.sort(dim=-1, descending=True)
-        before = ordered.exp().cumsum(-1) - ordered.exp()
-        ordered = ordered.masked_fill(before >= top_p, float("-inf"))
-        logprobs = torch.empty_like(logprobs).scatter_(1, order, ordered).log_softmax(-1)
-    return logprobs

@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, first_line
-from sampling.completion import Completion, completion
-from sampling.model import check_adapter, load_tokenizer
-from sampling.sampler import Sampler, Settings, allowed_rank, default_dtype
+from models.loading import check_adapter, eos_ids, load_tokenizer, resolve_dtype
+from sampling.completion import Completion, completion, is_cut_off
+from sampling.params import SamplingParams
+from sampling.sampler import Sampler
+from sampling.seeds import engine_seed, prompt_keys
+from sampling.vllm_options import NEUTRAL, allowed_rank, has_gpu, visible_devices
+from sampling.vllm_process import engine_of_this_process
 
 
 class VllmSampler(Sampler):
@@ -32,10 +36,13 @@ class VllmSampler(Sampler):
         adapter: Any = None,
         dtype: str = "auto",
         max_lora_rank: int = 64,
+        devices: Sequence[int] | None = None,
         log: str | Path | None = None,
         **engine: Any,
     ):
-        """`engine` goes to `vllm.LLM` (gpu_memory_utilization, tensor_parallel_size, …).
+        """`devices` are the GPUs of the engine, by number; none: those of this process.
+
+        `engine` goes to `vllm.LLM` (gpu_memory_utilization, tensor_parallel_size, …).
 
         What vLLM prints while it starts goes to the file `log`, by default a temporary one.
         """
@@ -43,19 +50,21 @@ class VllmSampler(Sampler):
         self.tokenizer = load_tokenizer(model)
         self.log = Path(log or Path(tempfile.gettempdir()) / f"mathgrpo-vllm-{os.getpid()}.log")
         self._folder = Path(tempfile.mkdtemp(prefix="mathgrpo-adapter-"))
-        self._adapters = 0
+        self._ends = eos_ids(self.name, self.tokenizer)
+        self._adapters, self._devices = 0, devices
         self._request: Any = None
         self._settings = {
             "model": self.name,
-            "dtype": default_dtype(dtype),
+            "dtype": resolve_dtype(dtype),
             "seed": 0,
             "enable_lora": True,
             "max_lora_rank": allowed_rank(max_lora_rank),
             "logprobs_mode": "processed_logprobs",
-            "enable_sleep_mode": _has_gpu(),
+            "generation_config": "vllm",  # no penalties of the checkpoint's
+            "enable_sleep_mode": False,
             # Seeded requests cut into prefill chunks crash vLLM 0.32 on a CPU: it rewinds the
             # request's generator, which torch's CPU generators cannot.
-            "enable_chunked_prefill": None if _has_gpu() else False,
+            "enable_chunked_prefill": None if has_gpu() else False,
             **engine,
         }
         self._engine = self._start()
@@ -71,7 +80,11 @@ class VllmSampler(Sampler):
         logger.propagate = False
         logger.addHandler(logging.FileHandler(self.log))
         try:
-            with _output_to(self.log):
+            with (
+                _output_to(self.log),
+                engine_of_this_process(),
+                visible_devices(self._devices),
+            ):
                 from vllm import LLM
 
                 return LLM(**self._settings)
@@ -107,20 +120,27 @@ class VllmSampler(Sampler):
             ) from error
 
     def _sample(
-        self, prompts: list[list[int]], n: int, settings: Settings
+        self, prompts: list[list[int]], n: int, params: SamplingParams
     ) -> list[list[Completion]]:
         from vllm import SamplingParams
 
-        asked = SamplingParams(
-            n=n,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            seed=settings.seed,
-            top_p=settings.top_p,
-            top_k=settings.top_k,
-            stop=list(settings.stop) or None,
-            logprobs=0,  # of the sampled token alone
-        )
+        asked = [
+            SamplingParams(
+                n=n,
+                temperature=params.temperature,
+                max_tokens=min(params.max_tokens, self.context - len(prompt)),
+                seed=engine_seed(key),
+                top_p=params.top_p,
+                top_k=params.top_k,
+                min_p=params.min_p,
+                stop=list(params.stop) or None,
+                stop_token_ids=self._ends,
+                detokenize=bool(params.stop),
+                logprobs=0,  # of the sampled token alone
+                **NEUTRAL,
+            )
+            for prompt, key in zip(prompts, prompt_keys(prompts, params.seed), strict=True)
+        ]
         try:
             outputs = self._engine.generate(
                 [{"prompt_token_ids": prompt} for prompt in prompts],
@@ -128,14 +148,14 @@ class VllmSampler(Sampler):
                 lora_request=self._request,
                 use_tqdm=False,
             )
+            return [
+                [_completion(choice, self.tokenizer, params.stop) for choice in o.outputs]
+                for o in outputs
+            ]
         except Exception as error:  # a dead engine, out of memory, …
             raise UserError(
                 f"vLLM failed while sampling ({first_line(error)}); see {self.log}"
             ) from error
-        return [
-            [_completion(choice, self.tokenizer, settings.stop) for choice in o.outputs]
-            for o in outputs
-        ]
 
     def sleep(self) -> None:
         """Give back the memory of weights and key/value cache (needs a GPU)."""
@@ -152,20 +172,15 @@ class VllmSampler(Sampler):
 
     def close(self) -> None:
         with _output_to(self.log):
-            self._engine.llm_engine.engine_core.shutdown()
+            # Killed at once: the engine lets SIGTERM pass, and waiting for it would be for nothing.
+            self._engine.llm_engine.engine_core.shutdown(timeout=0)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _completion(choice: Any, tokenizer: Any, stop: Sequence[str]) -> Completion:
     ids = list(choice.token_ids)
     logprobs = [step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)]
-    return completion(ids, logprobs, choice.finish_reason == "length", tokenizer, stop)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+    return completion(ids, logprobs, is_cut_off(choice.finish_reason), tokenizer, stop)
 
 
 @contextlib.contextmanager

@@ -11,23 +11,32 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if not os.environ.get("MATHGRPO_TEST_GPU"):  # tests/test_gpu.py says more
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-from tests.nursery import ROOT
+from tests.shapes import check_rooms
+
+check_rooms()  # before any of them is imported
+
+from common.errors import UserError
+from models.fetch import cache_folder, fetch
+from tests.nursery import Command, elsewhere, preload
 from train.config import SftConfig, TrainConfig, check_config
-from train.run import TrainRun
+from train.run import Run, train
 from train.supervised import run_sft
 
 # One worker makes the base model for the first file; the next few need none. Then long files first,
 # so that the workers end together.
 ORDER = (
-    "server hostile rewards_properties answers losses rewards data contracts survival sampling "
-    "app_hostile app_tabs train algorithm_runs app commands evaluation train_options"
+    "server smollm2 hostile rewards_properties answers losses rewards data contracts signal ladder survival sampling "
+    "app_hostile app_tabs app_access app_guard app_models train algorithm_runs app commands evaluation train_options"
 ).split()
 
 
@@ -35,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the files of tests by `ORDER`; the rest follow as they are."""
     place = {f"test_{name}": at for at, name in enumerate(ORDER)}
     items.sort(key=lambda item: place.get(item.path.stem, len(ORDER)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_checkout() -> Iterator[None]:
+    """Tests start in an empty folder, as do their commands: none sees the user's `runs/`."""
+    begun_in = Path.cwd()
+    os.chdir(elsewhere())
+    yield
+    os.chdir(begun_in)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +78,17 @@ def base(shared_folder) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The folder of the model, fetched once and kept in the user's cache."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / "fetch.lock"):
+        try:
+            return str(fetch("smollm2"))
+        except UserError as error:
+            pytest.skip(str(error))
+
+
 def run_settings(folder: Path, base: Path, **sections) -> dict:
     """Settings of a small GRPO run; `sections` override keys."""
     settings = {
@@ -67,12 +96,16 @@ def run_settings(folder: Path, base: Path, **sections) -> dict:
         "model": {"path": str(base)},
         "lora": {"rank": 8, "alpha": 16},
         "data": {"train": "synth:train,n=200,levels=1"},
-        "sampler": {"backend": "torch", "max_tokens": 24},
-        "grpo": {"prompts": 8, "completions": 8, "beta": 0.01},
+        "sampling": {"backend": "torch", "max_tokens": 24},
+        "rollout": {"prompts": 8, "completions": 8},
+        "algorithm": {"beta": 0.01},
         "optimizer": {"lr": 1e-3},
     }
     for name, keys in sections.items():
-        settings.setdefault(name, {}).update(keys)
+        if name == "algorithm" and "name" in keys:
+            settings[name] = keys  # another algorithm has settings of its own
+        else:
+            settings.setdefault(name, {}).update(keys)
     return settings
 
 
@@ -88,44 +121,64 @@ def finished_run(shared_folder, base) -> Path:
     evaluation = {"data": "synth:heldout,n=20,levels=1", "every": 4, "n": 2}
     with FileLock(shared_folder / "run.lock"):
         if not folder.exists():
-            TrainRun(config_of(folder, base, eval=evaluation)).train()
+            train(Run(config_of(folder, base, eval=evaluation)))
     return folder
 
 
-@contextlib.contextmanager
-def serve(runs: Path, *words: str) -> Iterator[str]:
+@pytest.fixture
+def own_networks_are_toys(monkeypatch):
+    """A network of its own, of `rlhf` or a critic, is a toy: toys have no base in a folder."""
+    from tests.toys import toy_policy
+
+    monkeypatch.setattr("train.algorithms.critic.own_network", lambda _: toy_policy(seed=1))
+
+
+def serve(runs: Path, *words: str, **options: Any):
     """The app over a folder of runs, as a process of its own; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    return serve_as("127.0.0.1", runs, *words, **options)
+
+
+@contextlib.contextmanager
+def serve_as(
+    host: str, runs: Path, *words: str, env: Any = None, log: Path | None = None
+) -> Iterator[str]:
+    """The same, bound to another address of this machine; OSError if it has none.
+
+    `env`: a whole environment, for a process that is started anew instead of forked; `log`: where
+    its errors go.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "--runs", str(runs), "--port", str(port), *words],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    address = f"http://127.0.0.1:{port}"
+    command = ["app", "--runs", runs, "--host", host, "--port", port, "--no-browser", *words]
+    command = [str(word) for word in command]
+    if env is None:
+        preload("app.page")
+        process: Any = Command(*command, error=log)
+    else:
+        process = subprocess.Popen([sys.executable, "-m", *command], env=env)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
-        for _ in range(300):
+        for _ in range(600):
             assert process.poll() is None, "the app did not start"
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(address, timeout=5)
                 break
-            time.sleep(0.2)
+            time.sleep(0.1)
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(finished_run):
-    """Where the app shows the finished run."""
+    """Where the app shows the finished run; one app for all tests that only look."""
     with serve(finished_run.parent) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     """A real Chromium."""
     with chromium() as one:
@@ -165,9 +218,9 @@ def visit(browser: Browser, address: str, query: str = "", **options) -> Iterato
 def page(browser, address):
     """The app in the browser, its checkpoints listed."""
     with visit(browser, address) as page:
-        page.get_by_label("Right").wait_for()
+        page.get_by_label("Model B").wait_for()
         page.wait_for_function(
-            "(document.querySelector('input[aria-label=Right]')?.value ?? '') != ''"
+            "(document.querySelector('input[aria-label=\"Model B\"]')?.value ?? '') != ''"
         )
         yield page
 

@@ -18,18 +18,30 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+os.environ["PYTHONPATH"] = str(ROOT)  # processes find the rooms from any folder
 HEAVY = ("train.run", "eval.many", "eval.report", "train.plan")
 
 
 class Command:
     """A running `python -m WORDS…`, in the manner of subprocess.Popen; its output goes to files."""
 
-    def __init__(self, *words: str | Path):
+    def __init__(
+        self,
+        *words: str | Path,
+        env: dict[str, str] | None = None,
+        error: Path | None = None,
+        start: Path | None = None,
+    ):
+        """`start`: the folder that the user stands in; by default an empty one."""
         folder = Path(tempfile.mkdtemp(prefix="command"))
         self.words = [str(word) for word in words]
-        self.out, self.error = folder / "stdout", folder / "stderr"
+        self.out, self.error = folder / "stdout", error or folder / "stderr"
+        self.out.touch()
+        self.error.touch()
         self.returncode: int | None = None
-        self.pid = ask({"run": self.words, "out": str(self.out), "error": str(self.error)})
+        files = {"out": str(self.out), "error": str(self.error)}
+        asked = {"run": self.words, "env": env or {}, "start": str(start or elsewhere())}
+        self.pid = ask({**asked, **files})
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -51,12 +63,20 @@ class Command:
             os.kill(self.pid, number)
 
 
-def command(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess:
+def command(
+    *words: str | Path, timeout: float = 120, start: Path | None = None
+) -> subprocess.CompletedProcess:
     """Run one of the project's commands to its end, as a user would."""
-    process = Command(*words)
+    process = Command(*words, start=start)
     code = process.wait(timeout)
     texts = [path.read_text() for path in (process.out, process.error)]
     return subprocess.CompletedProcess(process.words, code, *texts)
+
+
+@cache
+def elsewhere() -> str:
+    """An empty folder to start commands in; one for each worker of the tests."""
+    return tempfile.mkdtemp(prefix="elsewhere")
 
 
 @cache
@@ -64,7 +84,7 @@ def nursery() -> subprocess.Popen:
     """The process that the others are forked from; one for each worker of the tests."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.nursery"],
-        cwd=ROOT,
+        cwd=elsewhere(),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -72,6 +92,12 @@ def nursery() -> subprocess.Popen:
     )
     atexit.register(process.communicate, timeout=20)
     return process
+
+
+@cache
+def preload(name: str) -> str:
+    """Let the nursery import a module that only some tests need, before the next command."""
+    return ask({"import": name})
 
 
 def ask(what: dict[str, Any]) -> Any:
@@ -87,7 +113,10 @@ def attend() -> dict[str, Any] | None:
     """Fork and wait as asked; returns in a child what it shall run, in the nursery None."""
     for line in sys.stdin:
         asked = json.loads(line)
-        if "run" in asked:
+        if "import" in asked:
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            answer = importlib.import_module(asked["import"]).__name__
+        elif "run" in asked:
             answer = os.fork()
             if not answer:
                 return asked
@@ -102,6 +131,8 @@ def become(asked: dict[str, Any]) -> None:
     """Be `python -m WORDS…`, with files for its output."""
     for descriptor, path in ((0, os.devnull), (1, asked["out"]), (2, asked["error"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
+    os.environ.update(asked["env"])
+    os.chdir(asked["start"])
     [name, *words] = asked["run"]
     sys.argv = [name, *words]
     sys.modules.pop(name if "." in name else f"{name}.__main__", None)

@@ -3,27 +3,28 @@
 import json
 
 import pytest
+import tomli_w
 import torch
 from safetensors.torch import load_file
 
 from common.errors import UserError
 from common.files import write_text
-from tests.conftest import config_of
-from tests.nursery import command
+from tests.conftest import config_of, run_settings
 from tests.test_survival import train_until_killed, without_times
-from train.algorithms import ALGORITHMS, pick_algorithm
+from train.__main__ import main
 from train.config import TrainConfig, load_config, to_toml
-from train.metrics import read_metrics
-from train.run import TrainRun
+from train.records.metrics import read_metrics
+from train.registry import ALGORITHMS
+from train.run import Run, train
 
 
 def test_trpo_keeps_its_limit_and_npg_does_not_look(base, tmp_path):
     settings = {"delta": 0.002}
     for name in ("trpo", "npg"):
         config = config_of(
-            tmp_path / name, base, grpo={"beta": 0.0}, trpo=settings, run={"steps": 2}
-        ).model_copy(update={"algorithm": name})
-        TrainRun(config).train()
+            tmp_path / name, base, algorithm={"name": name, **settings}, run={"steps": 2}
+        )
+        train(Run(config))
         steps = [line for line in read_metrics(tmp_path / name) if "trpo/kl" in line]
         assert steps
         if name == "trpo":
@@ -34,28 +35,28 @@ def test_trpo_keeps_its_limit_and_npg_does_not_look(base, tmp_path):
 
 
 RUNS = {name: {} for name in ALGORITHMS} | {
-    "ppo": {"grpo": {"epochs": 2, "minibatches": 2, "beta": 0.01}, "critic": {"kind": "separate"}},
-    "ppo_penalty": {"grpo": {"epochs": 2, "beta": 0.01}},
-    "grpo": {"grpo": {"supervision": "process", "beta": 0.01}},
-    "rlhf": {"grpo": {"beta": 0.01}, "rlhf": {"pair_steps": 1}},
-    "dpo": {"dpo": {"ranking": 3}},
-    "npg": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
-    "trpo": {"trpo": {"cg_steps": 3, "fisher_samples": 16}},
+    "ppo": {"beta": 0.01, "critic": {"kind": "separate"}},
+    "ppo_penalty": {"beta": 0.01},
+    "grpo": {"supervision": "process", "beta": 0.01},
+    "rlhf": {"beta": 0.01, "pair_steps": 1},
+    "dpo": {"ranking": 3},
+    "npg": {"cg_steps": 3, "fisher_samples": 16},
+    "trpo": {"cg_steps": 3, "fisher_samples": 16},
 }
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_learns_and_goes_on_after_sigkill(base, tmp_path, name):
-    sections = RUNS[name]
-    sections = {**sections, "grpo": {"beta": 0.0, **sections.get("grpo", {})}}
+    algorithm = {"name": name, **RUNS[name]}
+    optimizer = {"epochs": 2, "minibatches": 2} if name in ("ppo", "ppo_penalty") else {}
 
     def config(folder):
-        plain = config_of(folder, base, run={"steps": 3, "save_every": 1}, **sections)
-        return plain.model_copy(update={"algorithm": name})
+        steps = {"steps": 3, "save_every": 1}
+        return config_of(folder, base, run=steps, algorithm=algorithm, optimizer=optimizer)
 
-    whole = TrainRun(config(tmp_path / "whole"))
+    whole = Run(config(tmp_path / "whole"))
     before = [p.detach().clone() for p in whole.policy.parameters]
-    whole.train()
+    train(whole)
     moved = sum(
         float((a - b.detach()).abs().sum())
         for a, b in zip(before, whole.policy.parameters, strict=True)
@@ -65,7 +66,7 @@ def test_every_algorithm_learns_and_goes_on_after_sigkill(base, tmp_path, name):
     dead = tmp_path / "dead"
     train_until_killed(config(dead))
     assert 1 <= len(read_metrics(dead)) < 3
-    TrainRun(config(dead), resume=True).train()
+    train(Run(config(dead), resume=True))
     ours, theirs = read_metrics(dead), read_metrics(tmp_path / "whole")
     assert without_times(ours) == without_times(theirs)
     a, b = (
@@ -92,9 +93,9 @@ def write_pairs(path):
 def test_dpo_learns_from_a_file_of_pairs(base, tmp_path):
     pairs = write_pairs(tmp_path / "pairs.jsonl")
     config = config_of(
-        tmp_path / "r", base, data={"pairs": str(pairs)}, grpo={"beta": 0.0}, run={"steps": 12}
-    ).model_copy(update={"algorithm": "dpo"})
-    TrainRun(config).train()
+        tmp_path / "r", base, algorithm={"name": "dpo", "pairs": str(pairs)}, run={"steps": 12}
+    )
+    train(Run(config))
     lines = read_metrics(tmp_path / "r")
     assert all(line["time/sample_s"] == 0 for line in lines)
     assert lines[0]["loss"] == pytest.approx(0.693, abs=1e-3)  # log 2: policy and reference agree
@@ -106,13 +107,17 @@ def test_a_reward_model_learns_to_tell_and_is_then_frozen(base, tmp_path):
     config = config_of(
         tmp_path / "r",
         base,
-        data={"pairs": str(pairs)},
-        grpo={"beta": 0.01},
-        rlhf={"pair_steps": 12, "lr": 3e-3},
+        algorithm={
+            "name": "rlhf",
+            "pairs": str(pairs),
+            "beta": 0.01,
+            "pair_steps": 12,
+            "reward_lr": 3e-3,
+        },
         run={"steps": 13},
-    ).model_copy(update={"algorithm": "rlhf"})
-    run = TrainRun(config)
-    run.train()
+    )
+    run = Run(config)
+    train(run)
     lines = read_metrics(tmp_path / "r")
     assert lines[11]["rlhf/accuracy"] > 0.9
     assert "rlhf/accuracy" not in lines[12]
@@ -122,43 +127,52 @@ def test_a_reward_model_learns_to_tell_and_is_then_frozen(base, tmp_path):
 
 def test_a_file_that_holds_no_pairs_is_named(base, tmp_path):
     write_text(tmp_path / "p.jsonl", '{"question": "1+1?", "chosen": "2"}\n')
-    config = config_of(
-        tmp_path / "r", base, data={"pairs": str(tmp_path / "p.jsonl")}, grpo={"beta": 0.0}
-    ).model_copy(update={"algorithm": "dpo"})
+    algorithm = {"name": "dpo", "pairs": str(tmp_path / "p.jsonl")}
     with pytest.raises(UserError, match="line 1: no text in 'rejected'"):
-        TrainRun(config)
+        config_of(tmp_path / "r", base, algorithm=algorithm)
 
 
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["--algorithm", "pppo"], "unknown algorithm 'pppo' (did you mean 'ppo'?)"),
-        (["--algorithm", "dpo", "--critic.lam", "0.5"], "[critic] has no meaning"),
-        (["--algorithm", "ppo", "--grpo.loss", "gspo"], "grpo.loss has no meaning"),
-        (["--algorithm", "rloo", "--grpo.epochs", "2"], "takes one step a rollout"),
-        (["--data.pairs", "x.jsonl"], "data.pairs has no meaning for algorithm = 'grpo'"),
-        (["--algorithm", "dpo", "--dpo.ranking", "9"], "larger than grpo.completions"),
+        (["--algorithm.name", "pppo"], "unknown algorithm 'pppo' (did you mean 'ppo'?)"),
+        (["--algorithm.name", "dpo", "--algorithm.critic.lam", "0.5"], "'algorithm.critic'"),
+        (["--algorithm.name", "ppo", "--algorithm.loss", "gspo"], "unknown key 'algorithm.loss'"),
+        (["--algorithm.name", "rloo", "--optimizer.epochs", "2"], "takes one step a rollout"),
+        (["--algorithm.pairs", "x.jsonl"], "unknown key 'algorithm.pairs'"),
+        (["--algorithm.name", "dpo", "--algorithm.ranking", "9"], "than rollout.completions"),
+        (
+            ["--algorithm.name", "dpo", "--reward.overlong_free", "9"],
+            "overlong_free has no meaning",
+        ),
+        (["--algorithm.supervision", "process", "--reward.overlong_free", "9"], "has no meaning"),
+        (["--algorithm.name", "no/such.py:X"], "no/such.py:X: cannot be loaded"),
+        (["--algorithm", "ppo"], "--algorithm is --algorithm.name now"),
+        (["--grpo.prompts", "4"], "grpo.prompts is rollout.prompts now"),
+        (["--sampler.temperature", "4"], "sampler.temperature is sampling.temperature now"),
+        (["--data.template", "chat"], "data.template is prompt.template now"),
+        (["--critic.lam", "1"], "critic.lam is algorithm.critic.lam now"),
+        (["--eval.every", "2"], "eval.data names no held-out problems"),
+        (["--eval.n", "2", "--eval.k", "[1, 4]"], "eval.k = 4 must lie between 1 and eval.n = 2"),
+        (["--reward.overlong_free", "24"], "must be less than sampling.max_tokens"),
+        (["--optimizer.warmup_steps", "9"], "is more than run.steps = 4"),
+        (["--lora.alpha", "-1"], "lora.alpha"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(base, tmp_path, words, answer):
-    write_text(tmp_path / "c.toml", to_toml(config_of(tmp_path / "r", base, grpo={"beta": 0.0})))
-    config = load_config(TrainConfig, tmp_path / "c.toml", words)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_settings_that_make_no_sense_are_refused_in_one_line(base, tmp_path, words, answer, dry):
+    settings = run_settings(tmp_path / "r", base)
+    del settings["algorithm"]
+    write_text(tmp_path / "c.toml", tomli_w.dumps(settings))
     with pytest.raises(UserError) as refused:
-        TrainRun(config)
+        main([str(tmp_path / "c.toml"), *words, *dry])
     assert answer in str(refused.value)
     assert not (tmp_path / "r").exists()
 
 
-def test_the_command_takes_an_algorithm_and_refuses_in_one_line(base, tmp_path):
-    write_text(tmp_path / "c.toml", to_toml(config_of(tmp_path / "r", base)))
-    done = command("train", tmp_path / "c.toml", "--algorithm", "reinforce")
-    assert done.returncode == 2
-    assert "grpo.beta has no meaning for algorithm = 'reinforce'" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
 def test_the_algorithm_is_part_of_the_configuration(base, tmp_path):
-    config = config_of(tmp_path / "r", base, grpo={"beta": 0.0})
-    write_text(tmp_path / "c.toml", to_toml(config.model_copy(update={"algorithm": "rloo"})))
-    assert load_config(TrainConfig, tmp_path / "c.toml").algorithm == "rloo"
-    assert pick_algorithm(config) is ALGORITHMS["grpo"]
+    config = config_of(tmp_path / "r", base, algorithm={"name": "rloo"})
+    write_text(tmp_path / "c.toml", to_toml(config))
+    again = load_config(TrainConfig, tmp_path / "c.toml")
+    assert again == config
+    assert again.algorithm.name == "rloo"

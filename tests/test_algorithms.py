@@ -6,21 +6,21 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from models.loading import load_tokenizer
+from models.packed import ATTENTION
 from sampling.completion import Completion
-from sampling.model import load_tokenizer
-from sampling.packed import ATTENTION
 from tests.conftest import config_of
 from train.algorithms.critic import gae, token_rewards, value_loss
 from train.algorithms.dpo import plackett_luce, preference_loss
 from train.algorithms.grpo import process_advantages
-from train.algorithms.ppo import adapted
-from train.algorithms.steps import step_rewards
+from train.algorithms.ppo_penalty import adapted
+from train.algorithms.process import step_rewards
 from train.algorithms.trpo import Trpo, conjugate_gradient, flat
-from train.losses import Normalizer, policy_loss
-from train.packing import Minibatch, Piece, pack
+from train.batch import MicroBatch, pack
+from train.config.sections import Lora
+from train.losses import policy_loss
 from train.policy import Policy, add_lora
 from train.rollout import Rollout
-from train.sections import Lora
 
 torch.set_default_dtype(torch.float32)
 
@@ -71,8 +71,8 @@ def test_the_penalty_of_ppo_is_doubled_and_halved():
 def test_token_rewards_are_the_kl_and_at_the_end_the_verdict():
     mask = torch.tensor([[True, True, True], [True, False, False]])
     old, reference = torch.full((2, 3), -1.0), torch.full((2, 3), -1.5)
-    piece = Piece(None, [], None, None, mask, old, reference)
-    found = token_rewards(piece, torch.tensor([1.0, 0.0]), 0.1)
+    micro = MicroBatch(None, [], mask, old_logprobs=old, ref_logprobs=reference)
+    found = token_rewards(micro, torch.tensor([1.0, 0.0]), 0.1)
     expected = torch.tensor([[-0.05, -0.05, 0.95], [-0.05, 0.0, 0.0]])
     torch.testing.assert_close(found, expected)
 
@@ -141,7 +141,7 @@ def test_conjugate_gradients_solve_a_system():
 
 
 def toy_trpo():
-    """TRPO on a toy of two layers and twelve tokens, with one rollout's piece."""
+    """TRPO on a toy of two layers and twelve tokens, with one rollout's micro-batch."""
     torch.manual_seed(0)
     shape = Qwen2Config(
         vocab_size=12, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
@@ -152,27 +152,26 @@ def toy_trpo():
     policy = Policy(add_lora(model, Lora(rank=1, alpha=4), 0).eval(), 1.0)
     for parameter in policy.parameters:
         torch.nn.init.normal_(parameter, std=0.3)
-    config = config_of("unused", "unused", grpo={"beta": 0.0})
+    config = config_of("unused", "unused", algorithm={"name": "trpo"})
     completions = [[Completion("", ids, [-1.0] * len(ids), "stop") for ids in ([3, 4], [5, 6, 7])]]
     rewards = torch.tensor([[1.0, 0.0]])
     rollout = Rollout(
-        problems=[None], prompts=[[1, 2]], completions=completions, verdicts=[[]], rewards=rewards,
-        shaped=rewards, advantages=rewards - 0.5, sample_seconds=0, reward_seconds=0,
+        step=1, seed=0, problems=[None], sources=["toy"], prompts=[[1, 2]], completions=completions, verdicts=[[]], rewards=rewards,
+        shaped=rewards, sample_seconds=0, reward_seconds=0,
     )  # fmt: skip
-    piece = pack(rollout, [(0, 0), (0, 1)], "cpu")
-    return Trpo(config, policy, None), Minibatch([piece], Normalizer(2, 5))
+    return Trpo(config, policy, None), pack(rollout, [(0, 0), (0, 1)], "cpu")
 
 
 def test_the_fisher_product_is_that_of_the_explicit_matrix():
-    algorithm, batch = toy_trpo()
+    algorithm, micro = toy_trpo()
     parameters = algorithm.policy.parameters
-    log_p = algorithm._distributions(batch.pieces[0])
+    log_p = algorithm._distributions(micro)
     size = sum(p.numel() for p in parameters)
     fisher = torch.zeros(size, size, dtype=torch.float64)
     for k, v in itertools.product(range(log_p.shape[0]), range(log_p.shape[1])):
         score = flat(torch.autograd.grad(log_p[k, v], parameters, retain_graph=True)).double()
         fisher += log_p[k, v].exp().item() * torch.outer(score, score) / 5
-    product = algorithm.fisher(batch)
+    product = algorithm.fisher([micro], 5)
     for seed in range(3):
         vector = torch.randn(size, generator=torch.Generator().manual_seed(seed))
         found = product(vector).double()

@@ -10,11 +10,15 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from app.results import find_results
-from app.run_tab import curves, settings, step_html
-from app.runs import find_choices, find_runs
-from app.shown import tally_html, verdict_html
-from app.text import to_markdown, votes
+from app.evolution import map_html, problem_html, read_evolution, stages_of
+from app.export import comparison_page, document
+from app.files import read_metrics
+from app.problem_table import Filters
+from app.results import find, find_results
+from app.rollouts import RolloutIndex, read_step
+from app.runs import Library
+from app.training import curves_html, settings_html, warnings_html
+from common.errors import UserError
 from tests.conftest import serve, tab, visit
 
 SECRET = "secret-7f3a"
@@ -78,32 +82,35 @@ def client(address):
 
 
 def test_runs_links_and_broken_files_are_passed_over(runs):
-    names = {run.name for run in find_runs(runs)}
+    library = Library(runs)
+    names = {run.name for run in library.find_runs()}
     assert {"good", "broken", "holes"} < names
     assert not {"link", "no_config"} & names
-    assert "holes: step 4" in find_choices(runs)
-    assert "holes: step 9" not in find_choices(runs)
-    assert not any(found.label.startswith(("holes", "link")) for found in find_results(runs))
+    assert "holes: step 4" in library.choices()
+    assert "holes: step 9" not in library.choices()
+    assert not any(found.label.startswith(("holes", "link")) for found in find_results(library))
 
 
 def test_nothing_of_a_file_outside_is_shown(runs):
     holes = runs / "holes"
-    assert "were kept" in step_html(holes, 2)
-    assert SECRET not in settings([holes, runs / "good"])
+    with pytest.raises(UserError, match="were kept"):
+        read_step(holes, 2)
+    assert SECRET not in settings_html([holes, runs / "good"]) + warnings_html(holes)
+    assert RolloutIndex(holes).search(SECRET, "all", 0, 10, 20).searched == 0
 
 
 def test_the_pages_of_hostile_runs_execute_nothing(browser, address, runs):
     """Every tab of every run: no script runs, no picture or link of the output's making."""
-    for name in sorted(run.name for run in find_runs(runs)):
+    for name in sorted(run.name for run in Library(runs).find_runs()):
         view = urllib.parse.urlencode({"tab": "run", "runs": name, "step": 2})
         with visit(browser, address, f"/?{view}") as page:
             page.wait_for_function(
                 "(name) => document.querySelector('#run-state')?.innerText.includes(name)", arg=name
             )
-            page.get_by_role("button", name="Warnings and configuration").click()
-            page.wait_for_selector("#run-plot img")
+            page.wait_for_function("document.querySelector('#run-groups')?.innerText.length > 20")
+            page.get_by_role("tab", name="Configuration").click()
             page.wait_for_function(
-                "document.querySelector('#run-notes')?.innerText.includes('grpo.completions = 8')"
+                "document.querySelector('#run-settings')?.innerText.includes('= 8')"
             )
             assert SECRET not in page.content(), name
             assert page.locator("img[src=x], img[src*=leak], [href^=javascript]").count() == 0
@@ -111,42 +118,41 @@ def test_the_pages_of_hostile_runs_execute_nothing(browser, address, runs):
     with visit(browser, address, "/?tab=compare") as page:
         for side in ("a", "b"):
             page.click(f"#result-{side} input")
-            page.locator("[role=option]:visible", has_text="good: synth-heldout, base").last.click()
+            page.locator("[aria-label='good: synth-heldout, base']:visible").last.click()
         page.click("#compare-ask")
-        page.wait_for_selector("#compare-plot img")
-        page.locator("#compare-table").get_by_text("synth-heldout-").nth(1).click()
-        page.wait_for_selector("#compare-samples pre")
+        page.wait_for_selector("#compare-table tr[data-row]")
+        page.locator("#compare-table tr[data-row]").first.click()
+        page.wait_for_selector("#compare-samples .group")
+        page.locator("#compare-samples summary").first.click()
         assert "<script>" in page.inner_text("#compare-samples")  # shown, as text
         assert page.locator("img[src=x], img[src*=leak], [href^=javascript]").count() == 0
         assert page.title() == "mathgrpo"
 
 
 def test_hostile_words_typed_into_every_field_stay_text(browser, address):
-    with visit(browser, address, "/?left=good:%20base&right=good:%20step%204") as page:
+    with visit(browser, address, "/?a=good:%20base&b=good:%20step%204") as page:
         page.wait_for_function(
-            "document.querySelector('input[aria-label=Right]')?.value == 'good: step 4'"
+            "document.querySelector('input[aria-label=\"Model B\"]')?.value == 'good: step 4'"
         )
         page.fill("#question textarea", HOSTILE)
         page.fill("#gold input, #gold textarea", HOSTILE)
         page.click("#ask")
-        page.wait_for_selector("#right-verdict .badge")
+        page.wait_for_selector("#b-head .badge")
         tab(page, "Check")
         page.fill("#check-completion textarea", HOSTILE)
         page.fill("#check-gold textarea, #check-gold input", HOSTILE)
         page.click("#check-ask")
-        page.wait_for_selector("#check-steps .badge")
+        page.wait_for_selector("#check-stages .badge")
         assert page.locator("img[src=x], img[src*=leak], [href^=javascript]").count() == 0
         assert page.title() == "mathgrpo"
 
 
 def test_an_address_full_of_nonsense_opens_the_page(browser, address):
-    query = (
-        "/?tab=../x&runs=../../etc,link&step=nan&seed=-1e99&temperature=x&a=/etc/passwd&left=%00"
-    )
+    query = "/?tab=../x&runs=../../etc,link&step=nan&seed=-1e99&temperature=x&a=/etc/passwd&set=%00"
     with visit(browser, address, query) as page:
         page.wait_for_selector("#ask")
-        tab(page, "Run")
-        page.wait_for_selector("#run-plot img")
+        tab(page, "Training")
+        page.wait_for_function("document.querySelector('#run-state')?.innerText.length > 3")
         assert SECRET not in page.content()
 
 
@@ -154,24 +160,6 @@ def test_only_the_named_endpoints_can_be_called(client):
     told = client.view_api(return_format="dict")
     assert set(told["named_endpoints"]) == ENDPOINTS
     assert not told["unnamed_endpoints"]
-
-
-def test_the_endpoints_do_what_the_page_says(client):
-    labels = client.predict(api_name="/checkpoints")
-    assert {"good: base", "good: step 4"} <= set(labels)
-    asked = ("Tom has 12 apples and finds 5 more. How many apples?", labels[:1], "17")
-    turns = list(client.submit(*asked, 0.0, 0, api_name="/answers"))
-    assert len(turns) > 3
-    [told] = turns[-1]
-    assert told["reward"] == int(told["text"].strip().endswith("#### 17"))
-    [found] = client.predict(*asked, 8, 0, api_name="/samples")
-    assert len(found["samples"]) == 8
-    assert found["pass_rate"] == sum(one["reward"] for one in found["samples"]) / 8
-    assert client.predict(r"\boxed{0.5}", "1/2", api_name="/check")["reward"] == 1
-    results = [r for r in client.predict(api_name="/results") if r.startswith("good")]
-    lines = client.predict(*results[:2], api_name="/compare")
-    assert any(line.startswith("pass@1") for line in lines)
-    assert client.predict("", "2", api_name="/pick")["gold"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -245,24 +233,36 @@ def test_no_file_of_this_machine_is_served(address, path):
 
 
 def test_a_run_with_broken_metrics_is_drawn_with_what_is_left(runs):
-    from app.run_tab import _metrics
+    lines = read_metrics(runs / "broken")
+    assert curves_html({"<b>$broken_": lines})
+    with pytest.raises(UserError, match="cannot be read"):
+        read_step(runs / "broken", 2)
+    assert RolloutIndex(runs / "broken").search("", "all", 0, 10, 20).unread > 0
 
-    assert curves({"$broken_": _metrics(runs / "broken")}) is not None
-    assert "cannot be read" in step_html(runs / "broken", 2)
 
-
-def test_model_output_becomes_text_and_formulas_never_markup():
-    shown = to_markdown("<script>alert(1)</script> ![x](http://a.b/c) [y](javascript:z) *b*")
-    assert not set("<>[]()!*") & set(shown)
-    assert to_markdown(r"so $x^2$ and \boxed{\frac{1}{2}}").count("$") == 4
-    assert "$" not in to_markdown(r"$\href{javascript:alert(1)}{x}$")
-    assert to_markdown("<b>", (0, 1)) == "<mark>&#60;</mark>b&#62;"
-    for shown in (verdict_html(HOSTILE, "17"), *tally_html([HOSTILE], HOSTILE)):
-        assert "<script" not in shown
-        assert "<img" not in shown
-    table = votes(["<b>1</b>", "1", None], [0, 1, None], [1, 0, 0])
-    assert "<b>1</b>" not in table
-    assert "1 of 3 right" in table
+def test_a_saved_file_executes_nothing_and_fetches_nothing(browser, runs, tmp_path):
+    library = Library(runs)
+    a, b = (find(library, f"good: synth-heldout, {x}") for x in ("base", "step_000004"))
+    found = read_evolution([a, b])
+    problem = problem_html(stages_of(found, str(found.rates.index[0])))
+    pages = {
+        "comparison": comparison_page(a, b, Filters()),
+        "evolution": document("evolution", map_html(found, "all", "") + problem),
+    }
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    for name, text in pages.items():
+        file = tmp_path / f"{name}.html"
+        file.write_text(text, encoding="utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_timeout(500)
+        assert asked == [file.as_uri()]
+        assert page.title() == name
+        assert page.locator("script, img, iframe, link, object").count() == 0
+        assert "<script>" in page.text_content("details pre")
+        assert page.locator("svg").count() >= 1
+        asked.clear()
+    page.close()
 
 
 @pytest.mark.parametrize("what", ["no runs", "no checkpoints", "no evaluation"])
@@ -274,13 +274,13 @@ def test_an_empty_state_says_what_to_do(browser, finished_run, tmp_path, what):
         shutil.copytree(finished_run, runs / "fresh", ignore=shutil.ignore_patterns(gone))
     with serve(runs) as address, visit(browser, address) as page:
         if what == "no runs":
-            page.locator("#try-note").get_by_text("No runs here yet").wait_for()
-            assert "make demo" in page.inner_text("#try-note")
-            tab(page, "Run")
+            page.locator("#ask-note").get_by_text("No runs here yet").wait_for()
+            assert "make demo" in page.inner_text("#ask-note")
+            tab(page, "Training")
             page.locator("#run-note").get_by_text("python -m train").wait_for()
         elif what == "no checkpoints":
-            page.locator("#try-note").get_by_text("has no checkpoint yet").wait_for()
-            assert "--resume" in page.inner_text("#try-note")
+            page.locator("#ask-note").get_by_text("has no checkpoint yet").wait_for()
+            assert "--resume" in page.inner_text("#ask-note")
         if what != "no checkpoints":
             tab(page, "Compare")
             page.locator("#compare-note").get_by_text("python -m eval").wait_for()

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
+from common.errors import UserError
 from common.files import write_text
+from models.loading import load_tokenizer
 from tests.conftest import run_settings
 from tests.nursery import ROOT, command
-from train.config import TrainConfig, check_config, to_toml
+from train.config import TrainConfig, check_config, load_config, to_toml
 
 LIMITED = """
 import resource
@@ -66,13 +68,13 @@ def test_empty_data_set(tmp_path, base):
 
 
 def test_unknown_key_names_the_nearest(tmp_path, base):
-    done = command("train", config_file(tmp_path, base), "--grpo.epsilon_hi", "0.3")
-    fails(done, "grpo.epsilon_hi", "epsilon_high")
+    done = command("train", config_file(tmp_path, base), "--algorithm.epsilon_hi", "0.3")
+    fails(done, "algorithm.epsilon_hi", "epsilon_high")
 
 
 def test_group_of_one(tmp_path, base):
-    done = command("train", config_file(tmp_path, base), "--grpo.completions", "1")
-    fails(done, "grpo.completions", "greater than or equal to 2")
+    done = command("train", config_file(tmp_path, base), "--rollout.completions", "1")
+    fails(done, "rollout.completions", "greater than or equal to 2")
 
 
 def test_model_without_tokenizer(tmp_path, base):
@@ -94,7 +96,16 @@ def test_adapter_of_another_base(tmp_path, base, finished_run):
     other = tmp_path / "other"
     done = command(
         *("train.sft", ROOT / "configs/quickstart/base.toml", "--run.out", other),
-        *("--run.steps", "1", "--run.seed", "9", "--data.train", "synth:train,n=50"),
+        *(
+            "--run.steps",
+            "1",
+            "--optimizer.warmup_steps",
+            "0",
+            "--run.seed",
+            "9",
+            "--data.train",
+            "synth:train,n=50",
+        ),
     )
     assert done.returncode == 0, done.stderr
     done = command(
@@ -121,7 +132,7 @@ def test_pass_at_k_with_too_few_samples(tmp_path, base):
 @pytest.mark.parametrize("room", ["data", "rewards", "train", "train.sft", "eval", "app"])
 def test_every_command_has_help(room):
     words = [sys.executable, "-m", room, "--help"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "usage:" in done.stdout
 
@@ -131,8 +142,8 @@ def test_too_little_memory_is_said_in_a_line(base, tmp_path):
     """Within a real limit: three gigabytes more than the libraries take."""
     words = [sys.executable, "-c", LIMITED, "--model", base, "--data", "synth:heldout,n=2"]
     words += ["--n", "1000000", "--max-tokens", "8", "--out", tmp_path / "result"]
-    done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
-    fails(done, "memory does not suffice")
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+    fails(done, "out of memory")
     assert not (tmp_path / "result").exists()
 
 
@@ -143,3 +154,23 @@ def test_synth_writes_the_problems_it_says(tmp_path):
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(lines) == 7
     assert {"id", "question", "answer", "solution"} <= set(lines[0])
+
+
+def test_a_model_folder_that_is_missing_beside_others_is_not_sought_on_the_hub(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="runs/base: no such model folder"):
+        load_tokenizer("runs/base")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_content(tmp_path):
+    settings = '[run]\ndir = "r"\nsteps = 1\n[model]\npath = "m"\n[data]\ntrain = "d"\n'
+    (tmp_path / "c.toml").write_text(settings, encoding="utf-8-sig")
+    assert load_config(TrainConfig, tmp_path / "c.toml").run.steps == 1
+    case = '{"gold": "7", "completion": "#### 7"}\n'
+    (tmp_path / "cases.jsonl").write_text(case, encoding="utf-8-sig")
+    done = command("rewards", "--in", tmp_path / "cases.jsonl", "--out", tmp_path / "v.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert '"reward": 1' in (tmp_path / "v.jsonl").read_text()

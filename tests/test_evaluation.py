@@ -17,9 +17,8 @@ from eval.intervals import difference_interval
 from eval.overlap import find_overlaps
 from eval.result import load_result
 from eval.votes import classes, majority_right
+from models.loading import load_tokenizer
 from rewards import check
-from sampling.model import load_tokenizer
-from tests.conftest import chromium
 from tests.nursery import Command, command
 
 ASK = ("--data", "synth:heldout,n=120,levels=1-2", "--n", "16", "--k", "1,4", "--max-tokens", "24")
@@ -80,7 +79,7 @@ def test_many_adapters_and_sets_in_one_call(base, finished_run, tmp_path):
     assert mine == theirs
 
 
-def test_the_report_needs_nothing_from_outside(base, finished_run, tmp_path):
+def test_the_report_needs_nothing_from_outside(browser, finished_run, tmp_path):
     a, b = (finished_run / "eval" / "synth-heldout" / x for x in ("base", "step_000004"))
     report, plot = tmp_path / "report.html", tmp_path / "curves.svg"
     done = command("eval", "compare", a, b, "--report", report, "--plot", plot)
@@ -88,16 +87,15 @@ def test_the_report_needs_nothing_from_outside(base, finished_run, tmp_path):
     assert "p = " in done.stdout
     assert plot.read_text().lstrip().startswith("<?xml")
     assert not re.search(r"(?:src|href)=['\"]?(?:https?:)?//", report.read_text())
-    with chromium() as browser:
-        page = browser.new_page()
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report.as_uri())
-        assert page.locator("img").count() >= 1
-        assert page.locator("img").first.evaluate("image => image.naturalWidth") > 100
-        page.locator("summary").first.click()
-        assert page.locator("details pre").first.is_visible()
-        assert all(url.startswith(("file:", "data:")) for url in asked)
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    assert page.locator("img").count() >= 1
+    assert page.locator("img").first.evaluate("image => image.naturalWidth") > 100
+    page.locator("summary").first.click()
+    assert page.locator("details pre").first.is_visible()
+    assert all(url.startswith(("file:", "data:")) for url in asked)
 
 
 def test_model_output_in_a_report_is_text(finished_run, tmp_path):
@@ -167,6 +165,7 @@ def test_votes_count_equal_answers_as_one():
     samples = pandas.DataFrame(
         {
             "problem": ["a"] * 5 + ["b"] * 5,
+            "sample": [*range(5)] * 2,
             "extracted": ["0.5", "7", r"\frac12", "7", "1/2", None, None, None, None, None],
             "reward": [1, 0, 1, 0, 1, 0, 0, 0, 0, 0],
         }

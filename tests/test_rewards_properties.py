@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards import Checker, check
-from rewards.extra import format_reward, length_penalty, repetition_penalty
+from rewards.functions import format_reward, length_penalty, repetition_penalty
 
 whole = st.integers(-(10**9), 10**9)
 fractions = st.fractions(min_value=-1000, max_value=1000, max_denominator=999)

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from common.errors import UserError
 from common.files import write_text
 from tests.conftest import config_of
-from tests.nursery import ROOT, Command, command
-from train.checkpoint import latest_checkpoint
+from tests.nursery import Command, command
 from train.config import TrainConfig, load_config, to_toml
-from train.metrics import read_metrics
-from train.run import TrainRun
+from train.records.checkpoint import latest_checkpoint
+from train.records.metrics import read_metrics
+from train.run import Run, train
 
 
 def without_times(metrics):
@@ -46,8 +46,11 @@ def train_until_killed(config):
 @pytest.mark.timeout(600)
 def test_a_run_killed_again_and_again_ends_as_the_uninterrupted_one(base, tmp_path):
     steps = {"steps": 30, "save_every": 2, "save_rollouts": False}
-    grpo = {"dynamic_sampling": True, "max_draws": 2, "curriculum": "weight", "reference_every": 8}
-    whole = config_of(tmp_path / "whole", base, run=steps, grpo=grpo)
+    sections = {
+        "rollout": {"dynamic_sampling": True, "max_draws": 2, "curriculum": "weight"},
+        "algorithm": {"reference_every": 8},
+    }
+    whole = config_of(tmp_path / "whole", base, run=steps, **sections)
     write_text(tmp_path / "run.toml", to_toml(whole))
 
     def start(folder, *more):
@@ -90,7 +93,6 @@ def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(base, tmp_path):
     write_text(tmp_path / "run.toml", to_toml(config))
     process = subprocess.Popen(
         [sys.executable, "-m", "train", str(tmp_path / "run.toml")],
-        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,7 +108,7 @@ def test_sigterm_finishes_the_step_saves_and_says_how_to_go_on(base, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys):
-    TrainRun(config_of(tmp_path / "r", base)).train()
+    train(Run(config_of(tmp_path / "r", base)))
     newest = latest_checkpoint(tmp_path / "r")
     weights = newest / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -117,14 +119,14 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(base, tmp_path, capsys)
 def test_resuming_with_other_settings_is_refused_and_named(finished_run, base):
     config = load_config(TrainConfig, finished_run / "config.toml", ["--optimizer.lr", "0.5"])
     with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001, now 0\.5"):
-        TrainRun(config, resume=True)
+        Run(config, resume=True)
     with pytest.raises(UserError, match="already holds a run"):
-        TrainRun(load_config(TrainConfig, finished_run / "config.toml"))
+        Run(load_config(TrainConfig, finished_run / "config.toml"))
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_beginning(base, tmp_path):
     steps = {"steps": 3, "save_every": 3}
-    TrainRun(config_of(tmp_path / "whole", base, run=steps)).train()
+    train(Run(config_of(tmp_path / "whole", base, run=steps)))
     train_until_killed(config_of(tmp_path / "r", base, run=steps))
     assert not (tmp_path / "r" / "checkpoints").exists()
     again = command("train", tmp_path / "r.toml", "--resume")
@@ -136,23 +138,23 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_beginning(
 
 def test_out_of_memory_is_a_word_of_advice_and_the_run_goes_on_with_less(base, tmp_path):
     config = config_of(tmp_path / "r", base, run={"save_every": 1})
-    run = TrainRun(config)
-    plain = run.algorithm.learn
+    run = Run(config)
+    plain = run.algorithm.prepare
 
-    def learn(optimizer, rollout, *, seed):
+    def prepare(rollout):
         if run.done == 2:
             torch.empty(1 << 50)  # a real failure of torch's allocator
-        return plain(optimizer, rollout, seed=seed)
+        return plain(rollout)
 
-    run.algorithm.learn = learn
+    run.algorithm.prepare = prepare
     with pytest.raises(UserError, match=r"--resume --optimizer\.tokens_per_pass 2048"):
-        run.train()
+        train(run)
     assert [line["step"] for line in read_metrics(tmp_path / "r")] == [1, 2]
     less = load_config(
         TrainConfig, tmp_path / "r" / "config.toml", ["--optimizer.tokens_per_pass", "64"]
     )
-    TrainRun(less, resume=True).train()
-    TrainRun(config_of(tmp_path / "whole", base)).train()
+    train(Run(less, resume=True))
+    train(Run(config_of(tmp_path / "whole", base)))
     ours, theirs = (read_metrics(tmp_path / name) for name in ("r", "whole"))
     assert [x["reward/mean"] for x in ours] == [x["reward/mean"] for x in theirs]
     for a, b in zip(ours, theirs, strict=True):

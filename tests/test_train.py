@@ -1,26 +1,31 @@
 """Training does what the configuration says, keeps what it did, and survives being killed."""
 
 import json
+import tomllib
 
 import pandas
 import pytest
 import torch
 
 from common.files import write_text
+from data import Mixture, PromptTemplate, synthesize
 from eval.compare import compare
 from eval.result import load_result
-from sampling.model import load_model, load_tokenizer
-from tests.conftest import ROOT, config_of
-from train.algorithms import pick_algorithm
-from train.batches import batch_indices
+from models.head import Head
+from models.loading import load_model, load_tokenizer
+from tests.conftest import config_of
+from tests.nursery import ROOT
+from train.advantages import group_advantages
+from train.algorithms.grpo import Grpo, GrpoSettings
 from train.config import SftConfig, TrainConfig, check_config, load_config, to_toml
-from train.logprobs import token_logprobs
+from train.config.sections import Lora
 from train.losses import Normalizer, policy_loss
-from train.metrics import read_metrics
 from train.policy import Policy, add_lora
-from train.run import TrainRun
-from train.sections import Grpo, Lora
+from train.policy.logprobs import token_logprobs
+from train.records.metrics import read_metrics
+from train.run import Run, train
 from train.supervised import run_sft
+from train.update import update
 
 KEYS = [
     "step",
@@ -71,10 +76,11 @@ def test_training_raises_the_reward(base, tmp_path):
         base,
         run={"steps": 40},
         lora={"rank": 32, "alpha": 64},
-        grpo={"prompts": 32, "beta": 0.0},
+        rollout={"prompts": 32},
+        algorithm={"beta": 0.0},
         eval={"data": "synth:train,n=200,levels=1", "every": 40, "n": 8},
     )
-    TrainRun(config).train()
+    train(Run(config))
     results = [
         load_result(tmp_path / "r" / "eval" / "synth-train" / name)
         for name in ("base", "step_000040")
@@ -91,27 +97,28 @@ def shaken(base):
     return policy
 
 
-def learner(base, tokens_per_pass, **grpo):
+def learner(base, tokens_per_pass, **algorithm):
     """GRPO on a shaken policy."""
     optimizer = {"tokens_per_pass": tokens_per_pass, "max_grad_norm": 1e9}
-    config = config_of("unused", base, grpo={"beta": 0.0, **grpo}, optimizer=optimizer)
-    return pick_algorithm(config)(config, shaken(base), load_tokenizer(base))
+    algorithm = {"beta": 0.0, **algorithm}
+    config = config_of("unused", base, algorithm=algorithm, optimizer=optimizer)
+    return Grpo(config, shaken(base), PromptTemplate(load_tokenizer(base)))
 
 
-def gradient(base, rollout, tokens_per_pass, **grpo):
-    algorithm = learner(base, tokens_per_pass, **grpo)
+def gradient(base, rollout, tokens_per_pass, **settings):
+    algorithm = learner(base, tokens_per_pass, **settings)
     policy = algorithm.policy
-    optimizer = torch.optim.SGD(policy.parameters, lr=1.0)
+    optimizer = torch.optim.SGD(algorithm.parameter_groups(), lr=1.0)
     before = [p.detach().clone() for p in policy.parameters]
-    stats = algorithm.learn(optimizer, rollout, seed=0)
+    stats = update(policy, optimizer, algorithm.prepare(rollout), algorithm, 1.0)
     steps = [b - p.detach() for b, p in zip(before, policy.parameters, strict=True)]
     return torch.cat([g.flatten() for g in steps]), stats
 
 
 @pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "gspo"])
 def test_the_gradient_does_not_depend_on_how_a_step_is_cut(base, tmp_path, loss):
-    rollout = TrainRun(config_of(tmp_path / "r", base)).sample(1)[0]
-    assert rollout.signal.sum() >= 2
+    rollout = Run(config_of(tmp_path / "r", base)).rollouts.next(1)
+    assert rollout.mixed.sum() >= 2
     whole, _ = gradient(base, rollout, 10**6, loss=loss, beta=0.01)
     assert whole.abs().max() > 0
     for tokens in (40, 150, 600):
@@ -123,8 +130,9 @@ def plain_gradient(base, rollout, settings, size):
     """The step's gradient with transformers' own attention, padded rows, `size` rows at a time."""
     policy = shaken(base)
     policy.model.set_attn_implementation("sdpa")
-    rows = [(g, i) for g in range(len(rollout.prompts)) for i in range(settings.completions)]
-    rows = [(g, i) for g, i in rows if rollout.signal[g]]
+    rows = [(g, i) for g in range(len(rollout.prompts)) for i in range(8)]
+    advantages = group_advantages(rollout.rewards)
+    rows = [(g, i) for g, i in rows if rollout.mixed[g] or settings.beta]
     whole = Normalizer(
         sequences=rollout.rewards.numel(),
         tokens=sum(len(c.token_ids) for group in rollout.completions for c in group),
@@ -149,7 +157,7 @@ def plain_gradient(base, rollout, settings, size):
         out = policy_loss(
             logprobs,
             logprobs.detach(),
-            torch.stack([rollout.advantages[g, i] for g, i in part]),
+            torch.stack([advantages[g, i] for g, i in part]),
             mask,
             ref_logprobs=reference,
             loss=settings.loss,
@@ -163,8 +171,8 @@ def plain_gradient(base, rollout, settings, size):
 
 @pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "gspo"])
 def test_packing_and_sharing_the_prompt_change_no_gradient(base, tmp_path, loss):
-    rollout, _ = TrainRun(config_of(tmp_path / "r", base)).sample(1)
-    settings = Grpo(prompts=8, completions=8, loss=loss, beta=0.01)
+    rollout = Run(config_of(tmp_path / "r", base)).rollouts.next(1)
+    settings = GrpoSettings(loss=loss, beta=0.01)
     ours, _ = gradient(base, rollout, 10**6, loss=loss, beta=0.01)
     for size in (1, 4, 64):
         plain = plain_gradient(base, rollout, settings, size)
@@ -172,11 +180,11 @@ def test_packing_and_sharing_the_prompt_change_no_gradient(base, tmp_path, loss)
 
 
 def test_groups_without_signal_are_counted_but_never_passed(base, tmp_path):
-    rollout = TrainRun(config_of(tmp_path / "r", base)).sample(1)[0]
-    rollout.rewards[:] = 1.0
-    [batch] = learner(base, 1000).batches(rollout, 0)
-    assert batch.pieces == []
-    assert batch.whole.sequences == 64
+    rollout = Run(config_of(tmp_path / "r", base)).rollouts.next(1)
+    rollout.rewards[:] = rollout.shaped[:] = 1.0
+    [minibatch] = learner(base, 1000).prepare(rollout).minibatches()
+    assert minibatch.units == []
+    assert minibatch.whole.sequences == 64
     steps, stats = gradient(base, rollout, 1000)
     assert steps.abs().max() == 0
     assert stats["loss"] == 0.0
@@ -187,17 +195,16 @@ def test_several_steps_a_rollout_move_the_ratio_and_clip(base, tmp_path):
         tmp_path / "r",
         base,
         run={"steps": 2},
-        grpo={"epochs": 2, "minibatches": 2},
-        optimizer={"lr": 2e-2},
+        optimizer={"lr": 2e-2, "epochs": 2, "minibatches": 2},
     )
-    TrainRun(config).train()
+    train(Run(config))
     metrics = read_metrics(tmp_path / "r")
     assert any(line["ratio/max"] > 1.001 for line in metrics)
     assert any(line["clip_fraction"] > 0 for line in metrics)
 
 
 def test_the_reference_is_the_base_with_the_adapter_off(base):
-    from sampling.packed import PackedGroups
+    from models.packed import PackedGroups
 
     tokenizer = load_tokenizer(base)
     model = load_model(base)
@@ -235,10 +242,10 @@ def test_the_short_way_through_lora_layers_is_pefts(base):
 
 
 def test_chunked_logprobs_and_entropy_equal_the_plain_ones(monkeypatch):
-    monkeypatch.setattr("train.logprobs.CHUNK_ELEMENTS", 70)
+    monkeypatch.setattr("train.policy.logprobs.CHUNK_ELEMENTS", 70)
     hidden = torch.randn(23, 6, requires_grad=True)
     weight, targets = torch.randn(17, 6), torch.randint(0, 17, (23,))
-    logprobs, entropy = token_logprobs(hidden, weight, targets, 0.7)
+    logprobs, entropy = token_logprobs(hidden, Head(weight), targets, 0.7)
     plain = (hidden @ weight.T / 0.7).log_softmax(-1)
     torch.testing.assert_close(logprobs, plain.gather(1, targets[:, None])[:, 0])
     torch.testing.assert_close(entropy, -(plain.exp() * plain).sum(-1).detach())
@@ -248,22 +255,26 @@ def test_chunked_logprobs_and_entropy_equal_the_plain_ones(monkeypatch):
 
 
 def test_each_epoch_takes_every_problem_once():
-    taken = [i for step in range(7) for i in batch_indices(35, 5, 5 * step, seed=3)]
+    mixture = Mixture([synthesize(35, seed=0)], [1.0], seed=3)
+    taken = [i for step in range(7) for i in mixture.indices(5 * step, 5)]
     assert sorted(taken) == list(range(35))
-    following = batch_indices(35, 35, 35, seed=3)
+    following = mixture.indices(35, 35)
     assert sorted(following) == list(range(35))
     assert following != taken
 
 
 def test_a_configuration_survives_being_written_and_read(tmp_path, base):
-    config = config_of(tmp_path / "r", base, sampler={"options": {"max_batch": 64}})
+    config = config_of(tmp_path / "r", base, sampling={"options": {"max_batch": 64}})
     write_text(tmp_path / "c.toml", to_toml(config))
     assert load_config(TrainConfig, tmp_path / "c.toml") == config
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/**/*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("configs/**/*.toml")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
 def test_every_configuration_in_the_repository_is_valid(path):
-    load_config(SftConfig if path.name == "base.toml" else TrainConfig, path)
+    is_sft = "out" in tomllib.loads(path.read_text())["run"]
+    load_config(SftConfig if is_sft else TrainConfig, path)
 
 
 def test_lora_sft_lowers_the_loss_and_writes_an_adapter_that_loads(base, tmp_path):
@@ -277,6 +288,8 @@ def test_lora_sft_lowers_the_loss_and_writes_an_adapter_that_loads(base, tmp_pat
     folder = run_sft(check_config(SftConfig, settings, where="test"))
     losses = [json.loads(x)["loss"] for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.8 * losses[0]
-    from sampling import load_sampler
+    from sampling import SamplingParams, load_sampler
 
-    assert load_sampler("torch", base, adapter=folder).sample(["Question: 1+1?"], 1, 0.0, 4)
+    assert load_sampler("torch", base, adapter=folder).sample(
+        ["Question: 1+1?"], 1, SamplingParams(0.0, 4)
+    )

@@ -1,5 +1,6 @@
 """Each option of the trainer does what it says, and bad states end well."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,59 +13,68 @@ import torch
 
 from common.errors import UserError
 from common.files import write_text
+from data import Mixture, Problem, PromptTemplate, synthesize
+from models.loading import load_tokenizer
+from rewards import check
 from sampling.completion import Completion
 from tests.conftest import config_of
 from tests.nursery import command
-from train.advice import WINDOW, Advisor
-from train.checkpoint import latest_checkpoint
+from tests.toys import toy_rollout
+from train.build import longest_call
 from train.config import to_toml
 from train.curriculum import Curriculum
-from train.metrics import read_metrics
 from train.plan import estimate
-from train.rollout import overlong_penalties
-from train.run import TrainRun
+from train.records.checkpoint import latest_checkpoint
+from train.records.diagnostics import WINDOW, Diagnostics
+from train.records.metrics import read_metrics
+from train.rollouts import overlong_penalties
+from train.run import Run, train
 
 
 def test_dynamic_sampling_draws_until_every_group_has_a_signal(base, tmp_path):
-    grpo = {"dynamic_sampling": True, "max_draws": 8}
-    rollout, metrics = TrainRun(config_of(tmp_path / "r", base, grpo=grpo)).sample(1)
-    assert metrics["groups/drawn"] > 8
+    settings = {"dynamic_sampling": True, "max_draws": 8}
+    rollout = Run(config_of(tmp_path / "r", base, rollout=settings)).rollouts.next(1)
+    assert rollout.metrics()["groups/drawn"] > 8
     assert len(rollout.prompts) == 8
-    assert rollout.signal.all()
-    plain, once = TrainRun(config_of(tmp_path / "s", base)).sample(1)
-    assert once["groups/drawn"] == 8
-    assert not plain.signal.all()
+    assert rollout.mixed.all()
+    plain = Run(config_of(tmp_path / "s", base)).rollouts.next(1)
+    assert plain.metrics()["groups/drawn"] == 8
+    assert not plain.mixed.all()
 
 
 def test_the_sampler_sleeps_while_the_policy_learns_and_at_no_other_time(base, tmp_path):
-    run = TrainRun(config_of(tmp_path / "r", base, sampler={"sleep": True}, run={"steps": 2}))
+    run = Run(config_of(tmp_path / "r", base, sampling={"sleep": True}, run={"steps": 2}))
     said = []
     for object, name in (
         (run.sampler, "_sample"),
         (run.sampler, "sleep"),
-        (run.algorithm, "learn"),
+        (run.algorithm, "prepare"),
         (run.sampler, "wake"),
         (run.sampler, "update_adapter"),
     ):
         plain = getattr(object, name)
         setattr(object, name, lambda *a, _p=plain, _n=name, **k: (said.append(_n), _p(*a, **k))[1])
-    run.train()
-    assert said == ["_sample", "sleep", "learn", "wake", "update_adapter"] * 2
+    train(run)
+    assert said == ["_sample", "sleep", "prepare", "wake", "update_adapter"] * 2
+
+
+def problems(count):
+    return Mixture([synthesize(count, seed=0)], [1.0], seed=0)
 
 
 def test_the_curriculum_prefers_what_is_solved_half_the_time():
-    curriculum = Curriculum(100, seed=0, kind="weight")
+    curriculum = Curriculum(problems(100), "weight")
     curriculum.learn(range(100), [0.5 if i < 20 else 1.0 for i in range(100)])
     taken = [i for _ in range(40) for i in curriculum.take(5)]
     assert sum(i < 20 for i in taken) > 0.6 * len(taken)
     assert any(i >= 20 for i in taken)
-    copy = Curriculum(100, seed=0, kind="weight")
+    copy = Curriculum(problems(100), "weight")
     copy.restore(curriculum.state())
     assert copy.take(10) == curriculum.take(10)
 
 
 def test_the_curriculum_drops_what_is_solved():
-    curriculum = Curriculum(20, seed=0, kind="drop")
+    curriculum = Curriculum(problems(20), "drop")
     curriculum.learn(range(10), [1.0] * 10)
     taken = curriculum.take(10) + curriculum.take(10)
     assert set(taken) == set(range(10, 20))
@@ -76,16 +86,16 @@ def test_the_curriculum_drops_what_is_solved():
 def test_overlong_completions_lose_reward_softly(base, tmp_path):
     groups = [[Completion("", [1] * n, [0.0] * n, "stop") for n in (4, 15, 20)]]
     assert overlong_penalties(groups, 10, 20).tolist() == [[0.0, -0.5, -1.0]]
-    config = config_of(tmp_path / "r", base, grpo={"overlong_free": 0})
-    rollout, metrics = TrainRun(config).sample(1)
+    config = config_of(tmp_path / "r", base, reward={"overlong_free": 0})
+    rollout = Run(config).rollouts.next(1)
     assert (rollout.shaped < rollout.rewards).all()
     assert set(rollout.rewards.unique().tolist()) <= {0.0, 1.0}
-    assert metrics["reward/mean"] == pytest.approx(float(rollout.rewards.mean()))
+    assert rollout.metrics()["reward/mean"] == pytest.approx(float(rollout.rewards.mean()))
 
 
 def test_the_moved_reference_is_the_policy_of_that_step(base, tmp_path):
-    config = config_of(tmp_path / "r", base, run={"steps": 5}, grpo={"reference_every": 3})
-    TrainRun(config).train()
+    config = config_of(tmp_path / "r", base, run={"steps": 5}, algorithm={"reference_every": 3})
+    train(Run(config))
     kls = [line["kl"] for line in read_metrics(tmp_path / "r")]
     assert kls[0] == pytest.approx(0.0, abs=1e-7)
     assert kls[2] > 1e-7
@@ -101,7 +111,7 @@ def test_old_checkpoints_go_and_the_best_stays(base, tmp_path):
         eval={"data": "synth:heldout,n=10,levels=1", "every": 2, "n": 2},
         optimizer={"lr": 1e-9},
     )
-    TrainRun(config).train()
+    train(Run(config))
     best = json.loads((tmp_path / "r" / "best.json").read_text())
     left = sorted(p.name for p in (tmp_path / "r" / "checkpoints").iterdir())
     assert left == sorted({f"step_{best['step']:06d}", "step_000005"})
@@ -112,14 +122,17 @@ def test_old_checkpoints_go_and_the_best_stays(base, tmp_path):
 )
 def test_a_step_with_each_option_is_finite_and_moves(base, tmp_path, option):
     sections = {
-        "correction": {"grpo": {"correction": "token"}},
-        "entropy": {"grpo": {"entropy_bonus": 0.01}},
-        "dual_clip": {"grpo": {"dual_clip": 3.0, "epochs": 2, "baseline": "leave_one_out"}},
+        "correction": {"algorithm": {"correction": "token"}},
+        "entropy": {"algorithm": {"entropy_bonus": 0.01}},
+        "dual_clip": {
+            "algorithm": {"dual_clip": 3.0, "baseline": "leave_one_out"},
+            "optimizer": {"epochs": 2},
+        },
         "checkpointing": {"model": {"gradient_checkpointing": True}},
         "autocast": {"model": {"autocast": True}},
     }[option]
     config = config_of(tmp_path / "r", base, run={"steps": 1}, **sections)
-    TrainRun(config).train()
+    train(Run(config))
     [line] = read_metrics(tmp_path / "r")
     assert line["grad_norm"] > 0
     assert line["skipped_steps"] == 0
@@ -127,7 +140,7 @@ def test_a_step_with_each_option_is_finite_and_moves(base, tmp_path, option):
 
 def test_steps_that_are_not_finite_are_skipped_kept_and_stop_the_run(base, tmp_path, monkeypatch):
     config = config_of(tmp_path / "r", base, run={"steps": 20, "save_every": 1})
-    run = TrainRun(config)
+    run = Run(config)
     plain, calls = run.policy.logprobs, []
 
     def poisoned(layout, **options):
@@ -140,7 +153,7 @@ def test_steps_that_are_not_finite_are_skipped_kept_and_stop_the_run(base, tmp_p
 
     monkeypatch.setattr(run.policy, "logprobs", poisoned)
     with pytest.raises(UserError, match="3 steps in a row"):
-        run.train()
+        train(run)
     lines = read_metrics(tmp_path / "r")
     assert [line["skipped_steps"] for line in lines] == [0, 1, 0, 1, 1]
     assert len(pandas.read_parquet(tmp_path / "r" / "rollouts" / "not_finite_000002.parquet")) == 64
@@ -170,10 +183,10 @@ def test_a_full_disk_stops_with_a_word_and_leaves_the_checkpoint_before_whole(ba
 
 
 def test_resuming_with_a_metrics_file_of_a_dead_run(base, tmp_path):
-    TrainRun(config_of(tmp_path / "r", base)).train()
+    train(Run(config_of(tmp_path / "r", base)))
     with open(tmp_path / "r" / "metrics.jsonl", "a") as file:
         file.write('{"step": 5, "loss": 0.0}\n{"step": 6, "lo')
-    TrainRun(config_of(tmp_path / "r", base, run={"steps": 6}), resume=True).train()
+    train(Run(config_of(tmp_path / "r", base, run={"steps": 6}), resume=True))
     lines = read_metrics(tmp_path / "r")
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert "reward/mean" in lines[4]
@@ -195,17 +208,31 @@ def line(step, **more):
         ("cut off", {"completion/truncated": 0.6}),
         ("KL to the reference", {"kl": 3.0}),
         ("disagree", {"sampler_kl": 0.5}),
+        ("repeat a formula of the question", {"reward/echo": 0.2}),
     ],
 )
 def test_the_advisor_warns_once_about_what_smells(word, change):
-    advisor = Advisor(sampler_kl=0.02, beta=0.01)
+    advisor = Diagnostics(sampler_kl=0.02, beta=0.01)
     said = [w for step in range(1, 45) for w in advisor.look(line(step, **change))]
     assert [word in warning for warning in said] == [True]
-    assert not [w for s in range(1, 45) for w in Advisor(sampler_kl=0.02, beta=0.0).look(line(s))]
+    assert not [
+        w for s in range(1, 45) for w in Diagnostics(sampler_kl=0.02, beta=0.0).look(line(s))
+    ]
+
+
+def test_the_record_counts_the_answers_that_only_repeat_the_question():
+    question = "Simplify $(3x + 2) + (x - 5)$."
+    texts = ["(3x+2)+(x-5)", "4x-3", "4x-3"]
+    problem = Problem("p", question, "4x-3")
+    verdicts = [[check(rf"\boxed{{{text}}}", "4x-3") for text in texts]]
+    rollout = dataclasses.replace(
+        toy_rollout(["mixed"]), problems=[problem], verdicts=verdicts, draws=()
+    )
+    assert rollout.metrics()["reward/echo"] == pytest.approx(1 / 3)
 
 
 def test_the_advisor_sees_trends():
-    advisor = Advisor(sampler_kl=0.02, beta=0.0)
+    advisor = Diagnostics(sampler_kl=0.02, beta=0.0)
     said = []
     for step in range(1, 2 * WINDOW):
         change = {"entropy": 0.5 / step**2, "completion/mean_tokens": 50 + 10 * step}
@@ -215,12 +242,23 @@ def test_the_advisor_sees_trends():
     assert any("last number" in w for w in said)
 
 
+def test_an_engine_gets_the_context_that_is_needed_and_no_more(base, tmp_path):
+    prompt = PromptTemplate(load_tokenizer(base))
+    problems = synthesize(20, seed=0)
+    longest = max(len(prompt.encode(p)) for p in problems)
+    config = config_of(tmp_path / "r", base, eval={"max_tokens": 100})
+    assert longest_call(problems, [], prompt, config) == longest + 24
+    assert longest_call([], problems, prompt, config) == longest + 100
+    config = config_of(tmp_path / "r", base, sampling={"max_tokens": 5000})
+    assert longest_call(problems, [], prompt, config) == 1024  # all there is
+
+
 def test_a_dry_run_shows_the_plan_and_leaves_nothing(base, tmp_path):
     config = config_of(tmp_path / "r", base)
     write_text(tmp_path / "run.toml", to_toml(config))
     done = command("train", tmp_path / "run.toml", "--dry-run")
     assert done.returncode == 0, done.stderr
-    for word in ("4 steps of 8 × 8", "activations", "total", "[grpo]", "torch"):
+    for word in ("4 steps of 8 × 8", "activations", "total", "[rollout]", "torch"):
         assert word in done.stdout
     assert not (tmp_path / "r").exists()
     memory = estimate(config, 60)

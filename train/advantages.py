@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from common.shapes import P_N, P
 
 STD_EPSILON = 1e-4
 
@@ -12,8 +15,8 @@ Baseline = Literal["mean", "leave_one_out"]
 
 
 def group_advantages(
-    rewards: Float[Tensor, "P N"], scale: Scale = "group", baseline: Baseline = "mean"
-) -> Float[Tensor, "P N"]:
+    rewards: Float[Tensor, P_N], scale: Scale = "group", baseline: Baseline = "mean"
+) -> Float[Tensor, P_N]:
     """A_i = (r_i − b_i) / (std(r) + ε), b_i the mean of the group of N completions.
 
     With `leave_one_out`, b_i is the mean of the N − 1 others (RLOO: Kool et al. 2019; Ahmadian et
@@ -41,6 +44,22 @@ def group_advantages(
     raise ValueError(f"unknown scale '{scale}', expected group, batch or none")
 
 
-def has_signal(rewards: Float[Tensor, "P N"]) -> Bool[Tensor, "P"]:
-    """Which groups teach anything: those whose rewards are not all equal."""
+def signal_advantages(
+    shaped: Float[Tensor, P_N],
+    outcome: Float[Tensor, P_N],
+    scale: Scale = "group",
+    baseline: Baseline = "mean",
+) -> Float[Tensor, P_N]:
+    """`group_advantages` of shaped rewards, where correctness alone decides what has a signal.
+
+    A group whose `outcome` is all equal gets 0 whatever its penalties are, and they do not count
+    in the deviation of the batch.
+    """
+    mixed = has_mixed_rewards(outcome)[:, None]
+    advantages = group_advantages(torch.where(mixed, shaped, outcome), scale, baseline)
+    return torch.where(mixed, advantages, 0.0)
+
+
+def has_mixed_rewards(rewards: Float[Tensor, P_N]) -> Bool[Tensor, P]:
+    """Which groups have mixed rewards: not all equal."""
     return (rewards != rewards[:, :1]).any(dim=1)

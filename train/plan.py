@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -9,16 +10,17 @@ from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from common.errors import UserError
-from data import PromptTemplate, load_problems
+from data import load_problems
+from models.loading import DTYPES, context_length, load_tokenizer, resolve_dtype
+from models.quantize import BYTES, check_quantize
 from sampling import pick_backend
-from sampling.model import DTYPES, context_length, load_tokenizer
+from train.activations import layer_bytes
+from train.algorithms.grpo import resolved_correction
+from train.algorithms.pairs import pairs_that_fit
+from train.build import fitting, load_sets, prompt_template, refuse_options, refuse_wrong_start
 from train.config import TrainConfig, to_toml
-from train.logprobs import CHUNK_ELEMENTS
-from train.opening import fitting
 from train.policy import add_lora
-from train.sections import Model
-
-BUFFERS = 14  # tensors of the width of the model that a layer keeps for the backward pass, roughly
+from train.policy.logprobs import chunk_elements
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +42,9 @@ class Memory:
 def estimate(config: TrainConfig, longest_prompt: int) -> Memory:
     """The memory of a run, from the shapes of its model alone; raises UserError without one.
 
-    Activations are counted for one pass: about BUFFERS tensors of the model's
-    width a layer, one with gradient checkpointing. The cache holds keys and values of P prompts
-    and their N completions.
+    Activations are those of one micro-batch: what the layers keep for the backward pass, or with
+    gradient checkpointing each layer's input and what one of them keeps. The cache holds keys and
+    values of P prompts and their N completions.
     """
     try:
         shape = AutoConfig.from_pretrained(config.model.path)
@@ -53,49 +55,62 @@ def estimate(config: TrainConfig, longest_prompt: int) -> Memory:
         raise
     except Exception as error:  # transformers raises many kinds
         raise UserError(f"{config.model.path}: no model configuration can be read") from error
-    size = _bytes(config.model)
+    dtype = DTYPES[resolve_dtype(config.model.dtype)]
+    size = dtype.itemsize
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in adapted.parameters()) - trained
+    in_bits = _quantized(adapted) if config.model.quantize else 0
     layers, width = shape.num_hidden_layers, shape.hidden_size
-    kept = 1 if config.model.gradient_checkpointing else BUFFERS
+    layer = layer_bytes(shape, config.lora, dtype)
+    inputs = layers * width * size
+    kept = inputs + layer if config.model.gradient_checkpointing else layers * layer
     tokens = config.optimizer.pass_size()
     heads = getattr(shape, "num_key_value_heads", shape.num_attention_heads)
     head = getattr(shape, "head_dim", None) or width // shape.num_attention_heads
-    grpo = config.grpo
-    cached = grpo.prompts * (longest_prompt + grpo.completions * config.sampler.max_tokens)
+    rollout = config.rollout
+    cached = rollout.prompts * (longest_prompt + rollout.completions * config.sampling.max_tokens)
     return Memory(
-        weights=frozen * size,
+        weights=int(frozen * size - in_bits * (size - BYTES)),
         adapter=trained * 4,
         optimizer=trained * 4 * 3,  # two moments and the gradient
-        activations=tokens * layers * width * kept * size + tokens * width * BUFFERS * size,
-        logits=4 * CHUNK_ELEMENTS * 4,
+        activations=int(tokens * (kept + 4 * width * size)),  # and the states before the head
+        logits=4 * chunk_elements("cuda" if torch.cuda.is_available() else "cpu") * 4,
         cache=cached * layers * 2 * heads * head * size,
     )
 
 
-def _bytes(model: Model) -> int:
-    if model.dtype == "auto":
-        return 2 if torch.cuda.is_available() else 4
-    return DTYPES[model.dtype].itemsize
+def _quantized(model: Any) -> int:
+    """How many weights model.quantize keeps in 4 bits: those of the layers' matrices."""
+    layers = model.get_base_model().get_decoder().layers
+    named = [(n, p) for layer in layers for n, p in layer.named_parameters()]
+    return sum(p.numel() for n, p in named if p.ndim == 2 and "lora_" not in n)
 
 
 def show_plan(config: TrainConfig) -> None:
     """Print the resolved configuration, the steps, and the estimated memory."""
-    problems = load_problems(config.data.train, limit=config.data.limit)
+    refuse_wrong_start(config)
+    refuse_options(config)
+    sets = load_sets(config)
+    if config.eval.data:
+        load_problems(config.eval.data, limit=config.eval.limit)
     tokenizer = load_tokenizer(config.model.path)
-    template = PromptTemplate(tokenizer, config.data.template)
+    prompt = prompt_template(tokenizer, config.prompt)
     context = context_length(AutoConfig.from_pretrained(config.model.path))
-    kept = fitting(problems, template, config, context)
-    longest = max(len(template.encode(p.question)) for p in kept)
+    if pairs := getattr(config.algorithm, "pairs", None):
+        pairs_that_fit(pairs, prompt, context)
+    check_quantize(config.model.quantize)
+    resolved_correction(config)  # says why, where it corrects
+    kept = fitting(sets, prompt, config, context).problems
+    longest = max(len(prompt.encode(p)) for p in kept)
     console = Console()
     console.print(to_toml(config), markup=False, highlight=False)
-    grpo, steps = config.grpo, config.run.steps
-    updates = steps * grpo.epochs * grpo.minibatches
+    rollout, steps = config.rollout, config.run.steps
+    updates = steps * config.optimizer.epochs * config.optimizer.minibatches
     console.print(
         f"{len(kept)} problems, prompts of at most {longest} tokens; sampler: "
-        f"{pick_backend(config.sampler.backend)}\n"
-        f"{steps} steps of {grpo.prompts} × {grpo.completions} completions, "
-        f"{updates} optimiser steps, {steps * grpo.prompts / len(kept):.2f} passes over the "
+        f"{pick_backend(config.sampling.backend)}\n"
+        f"{steps} steps of {rollout.prompts} × {rollout.completions} completions, "
+        f"{updates} optimiser steps, {steps * rollout.prompts / len(kept):.2f} passes over the "
         f"problems\ncheckpoints every {config.run.save_every} steps: "
         f"{math.ceil(steps / config.run.save_every)} in all",
         highlight=False,

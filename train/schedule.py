@@ -1,6 +1,7 @@
-"""The learning rate over the steps of a run."""
+"""What follows from seed and step alone: the learning rate and the seeds."""
 
 import math
+import random
 
 
 def learning_rate(
@@ -17,3 +18,8 @@ def learning_rate(
     done = (step - warmup_steps) / max(1, steps - 1 - warmup_steps)
     shape = 1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
     return peak * (0.1 + 0.9 * shape)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of everything random in a step."""
+    return random.Random(f"{seed}/step/{step}").getrandbits(31)

@@ -2,6 +2,10 @@
 
 Trains a tiny model from scratch, all weights of a model, or LoRA weights on one. The loss is the
 mean negative log-prob of the solutions' tokens; the prompts teach nothing.
+
+All weights are kept in float32 while they are trained, as steps of 1e-5 are lost in bfloat16's
+eight bits; with a half-precision `model.dtype` the layers compute in bfloat16 (autocast), and the
+model is written in the dtype asked for.
 """
 
 import json
@@ -13,25 +17,41 @@ from typing import Any
 import torch
 
 from common.errors import UserError
-from common.files import whole_folder, write_text
+from common.files import Contents, check_replaceable, whole_folder, write_text
 from common.progress import progress_bar
-from data import Problem, PromptTemplate, load_problems
-from sampling.model import context_length, load_model, load_tokenizer, write_base_note
-from sampling.packed import PackedGroups, hidden_states, output_weight
+from data import Problem, PromptTemplate, synthesize
+from models.fit import refuse_unfit
+from models.head import head_of
+from models.loading import DTYPES, context_length, load_model, load_tokenizer, write_base_note
+from models.packed import PackedGroups, output_weight
+from models.plain import states_of
+from models.tiny import save_base, tiny_model, tiny_tokenizer
+from train.build import prompt_template
 from train.config import SftConfig, to_toml
-from train.logprobs import token_logprobs
-from train.muon import Muon
-from train.policy import add_lora
+from train.config.sections import SftOptimizer
+from train.policy import start_lora
+from train.policy.logprobs import token_logprobs
+from train.policy.muon import Muon
+from train.records.card import adapter_card
 from train.schedule import learning_rate
-from train.sections import SftOptimizer
-from train.tiny import save_base, tiny_model, tiny_tokenizer
+
+CONTENTS = Contents(
+    command="supervised fine-tuning",
+    marks=("sft.toml", "metrics.jsonl"),
+    others=(
+        *("config.json", "generation_config.json", "model*.safetensors*"),
+        *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt"),
+        *("chat_template*", "adapter_*", "base.json", "README.md"),
+    ),
+)
 
 Example = tuple[list[int], list[int]]  # prompt and target token ids
 
 
 def run_sft(config: SftConfig) -> Path:
     """Train as configured and write the model or adapter folder; returns it."""
-    model, tokenizer = _open_model(config)
+    check_replaceable(config.run.out, CONTENTS)
+    model, tokenizer, dtype = _open_model(config)
     examples = _examples(config, model, tokenizer)
     weights = [p for p in model.parameters() if p.requires_grad]
     settings = config.optimizer
@@ -50,7 +70,9 @@ def run_sft(config: SftConfig) -> Path:
                 schedule=settings.schedule,
                 warmup_steps=settings.warmup_steps,
             )
-            loss = _backward(model, next(batches), settings.pass_size())
+            loss = _backward(
+                model, next(batches), settings.pass_size(), autocast=dtype != torch.float32
+            )
             norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
             for optimizer, peak in optimizers:
                 optimizer.param_groups[0]["lr"] = peak * share
@@ -59,7 +81,7 @@ def run_sft(config: SftConfig) -> Path:
             rate = settings.lr * share
             log.append({"step": step + 1, "loss": loss, "grad_norm": float(norm), "lr": rate})
             progress.update(task, advance=1, note=f"loss {loss:.3f}")
-    return _save(config, model.eval(), tokenizer, log)
+    return _save(config, model.eval(), tokenizer, log, dtype)
 
 
 def _optimizers(model: Any, settings: SftOptimizer) -> list[tuple[torch.optim.Optimizer, float]]:
@@ -94,7 +116,9 @@ def batches_of(examples: list[Example], size: int, seed: int) -> Iterator[list[E
         waiting = waiting[size:]
 
 
-def _backward(model: Any, batch: list[Example], tokens_per_pass: int) -> float:
+def _backward(
+    model: Any, batch: list[Example], tokens_per_pass: int, *, autocast: bool = False
+) -> float:
     """Add the gradient of the batch's mean token loss, a few sequences at a time."""
     total = sum(len(target) for _, target in batch)
     device = output_weight(model).device
@@ -103,9 +127,11 @@ def _backward(model: Any, batch: list[Example], tokens_per_pass: int) -> float:
         cost = len(example[0]) + len(example[1]) if example else 0
         if part and (example is None or room + cost > tokens_per_pass):
             layout = PackedGroups([p for p, _ in part], [[t] for _, t in part], device)
-            hidden = hidden_states(model, layout.ids, layout.positions, layout)
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                hidden = states_of(model, layout)
+            hidden = hidden.to(output_weight(model).dtype)
             at, targets = layout.predictors[layout.mask], layout.targets[layout.mask]
-            logprobs, _ = token_logprobs(hidden[at], output_weight(model), targets)
+            logprobs, _ = token_logprobs(hidden[at], head_of(model), targets)
             loss = -logprobs.sum() / total
             loss.backward()
             loss_sum += loss.item()
@@ -116,51 +142,64 @@ def _backward(model: Any, batch: list[Example], tokens_per_pass: int) -> float:
     return loss_sum
 
 
-def _open_model(config: SftConfig) -> tuple[Any, Any]:
+def _open_model(config: SftConfig) -> tuple[Any, Any, torch.dtype]:
+    """The model, its tokenizer, and the dtype to compute and to be written in."""
     settings = config.model
-    if (settings.path is None) == (settings.scratch is None):
-        raise UserError("give either model.path or model.scratch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     if settings.path is None:
-        if config.lora is not None:
-            raise UserError("model.scratch trains all weights; leave [lora] out")
-        tokenizer = tiny_tokenizer()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        tokenizer = tiny_tokenizer(tiny_texts())
         model: Any = tiny_model(tokenizer, seed=config.run.seed)
-        return model.to(device), tokenizer
+        return model.to(device), tokenizer, DTYPES.get(settings.dtype, torch.float32)
+    if settings.adapter:
+        refuse_unfit(settings.adapter, settings.path)
     tokenizer = load_tokenizer(settings.path)
-    model = load_model(settings.path, dtype=settings.dtype)
     if config.lora is not None:
-        model = add_lora(model, config.lora, config.run.seed)
-    return model, tokenizer
+        base = load_model(settings.path, dtype=settings.dtype)
+        model = start_lora(base, settings, config.lora, config.run.seed)
+        return model, tokenizer, torch.float32  # the adapter's; the base computes in its own
+    half = torch.bfloat16 if device == "cuda" else torch.float32
+    model = load_model(settings.path, dtype="float32")
+    return model, tokenizer, DTYPES.get(settings.dtype, half)
+
+
+def tiny_texts() -> list[str]:
+    """Synthetic problems with their solutions, from which the tiny tokenizer is learnt."""
+    template = PromptTemplate(None, "plain")
+    problems = synthesize(3000, seed=0)
+    return [f"{template.render(problem.question)} {problem.solution}" for problem in problems]
 
 
 def _examples(config: SftConfig, model: Any, tokenizer: Any) -> list[Example]:
-    problems = load_problems(config.data.train, limit=config.data.limit)
-    template = PromptTemplate(tokenizer, config.data.template)
+    problems = [p for source in config.data.sources() for p in source.load()]
+    template = prompt_template(tokenizer, config.prompt)
     longest = min(config.data.max_tokens or 1 << 30, context_length(model.config))
     examples = [_example(problem, template) for problem in problems]
     fitting = [e for e in examples if len(e[0]) + len(e[1]) <= longest]
     if len(fitting) < len(examples):
         print(f"{len(examples) - len(fitting)} examples of over {longest} tokens are left out")
     if not fitting:
-        raise UserError(f"{config.data.train}: no example fits into {longest} tokens")
+        raise UserError(f"{config.data.name()}: no example fits into {longest} tokens")
     return fitting
 
 
 def _example(problem: Problem, template: PromptTemplate) -> Example:
     if problem.solution is None:
         raise UserError(f"problem {problem.id} has no worked solution to learn from")
-    return template.encode(problem.question), template.encode_target(problem.solution)
+    return template.encode(problem), template.encode_target(problem.solution)
 
 
-def _save(config: SftConfig, model: Any, tokenizer: Any, log: list[dict[str, float]]) -> Path:
+def _save(
+    config: SftConfig, model: Any, tokenizer: Any, log: list[dict[str, float]], dtype: torch.dtype
+) -> Path:
     out = Path(config.run.out)
-    with whole_folder(out) as folder:
+    with whole_folder(out, CONTENTS) as folder:
         if config.lora is not None:
             model.save_pretrained(folder)
             write_base_note(folder, str(config.model.path))
+            asked = prompt_template(tokenizer, config.prompt).describe()
+            write_text(folder / "README.md", adapter_card(config, asked))
         else:
-            save_base(folder, model, tokenizer)
+            save_base(folder, model.to(dtype), tokenizer)
         write_text(folder / "sft.toml", to_toml(config))
         write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in log))
     return out

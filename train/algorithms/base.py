@@ -1,176 +1,173 @@
-"""What every algorithm offers the trainer: a rollout in, a better policy out.
+"""What every algorithm offers: a rollout made ready to learn from, and the loss of a micro-batch.
 
-An algorithm is an objective. The trainer samples, checks, packs completions into pieces, and adds
-up gradients; the algorithm says what to freeze before the update and what each piece's loss is.
+An algorithm is an objective. Sampling, packing, gradients, clipping and metrics are the trainer's;
+the algorithm says which completions teach it, their advantages, what is frozen before the update,
+and what a micro-batch's loss is.
 """
 
 import abc
 import dataclasses
-import math
-import random
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from train.config import TrainConfig
+from common.shapes import B_T, P_N, K_d
+from train.batch import Batch, MicroBatch, Unit
+from train.config.algorithm import AlgorithmSettings
 from train.losses import LossOutput, Normalizer
-from train.metrics import Metrics
-from train.packing import Minibatch, Piece, Unit, pack, split
-from train.policy import Policy
+from train.records.metrics import Metrics
 from train.rollout import Rollout
-from train.tally import Tally
 
-# Settings in [grpo] that shape the rollout, whatever the algorithm.
-ROLLOUT = frozenset(
-    "prompts completions strict mask_truncated overlong_free dynamic_sampling max_draws curriculum "
-    "epochs minibatches".split()
-)
+if TYPE_CHECKING:
+    from data import PromptTemplate
+    from train.config import TrainConfig
+    from train.policy import Policy
 
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-    """The policy's pass over a piece, with gradient."""
+    """The policy's pass over a micro-batch, with gradient."""
 
-    logprobs: Float[Tensor, "B T"]
-    entropy: Float[Tensor, "B T"]
-    states: Float[Tensor, "K d"]  # hidden states that predict the K tokens inside the mask
+    logprobs: Float[Tensor, B_T]
+    entropy: Float[Tensor, B_T]
+    states: Float[Tensor, K_d]  # hidden states that predict the K tokens inside the mask
 
 
 class Algorithm(abc.ABC):
     """One way to learn from rollouts."""
 
-    reads: frozenset[str] = frozenset()  # settings in [grpo] it reads beside ROLLOUT
-    only_signal = True  # groups whose rewards are all equal teach it nothing
+    Settings: ClassVar[type[AlgorithmSettings]] = AlgorithmSettings
+    only_mixed = True  # groups all right or all wrong have no outcome signal for it
+    in_parallel = True  # whether several ranks can share its update
 
-    def __init__(self, config: TrainConfig, policy: Policy, tokenizer: Any):
-        self.config, self.policy, self.tokenizer = config, policy, tokenizer
+    def __init__(self, config: "TrainConfig", policy: "Policy", prompt: "PromptTemplate"):
+        self.config, self.policy, self.prompt = config, policy, prompt
+        self.settings: Any = config.algorithm
 
-    @property
-    def once(self) -> bool:
-        """Whether each rollout is used for one optimiser step only."""
-        return self.config.grpo.epochs * self.config.grpo.minibatches == 1
-
-    @property
-    def entropy_gradient(self) -> bool:
-        """Whether the loss needs the gradient of the entropy."""
-        return False
+    # -- what it learns from
 
     @property
-    def wants_pairs(self) -> bool:
-        """Whether the next step can learn from a file of pairs."""
-        return False
+    def context(self) -> int:
+        """How many tokens prompt and completion may have together."""
+        from models.loading import context_length
 
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """All that is trained."""
-        return self.policy.parameters
+        return context_length(self.policy.model.config)
 
-    def prepare(self, batches: list[Minibatch], rollout: Rollout) -> None:  # noqa: B027
-        """Freeze what must not move during the update; without gradient."""
+    def own_rollout(self, step: int, seed: int) -> Rollout | None:
+        """A rollout of its own for a step, in place of a sampled one; None: sample."""
+        return None
 
-    def choose(self, rollout: Rollout, groups: list[int], seed: int) -> list[Unit]:
-        """What of some groups to learn from, in units that must stay in one piece."""
-        signal, masked = rollout.signal.tolist(), self.config.grpo.mask_truncated
+    def advantages(self, rollout: Rollout) -> Float[Tensor, P_N] | None:
+        """The advantage of each completion; None for an algorithm that has none, or per token."""
+        return None
+
+    def prepare(self, rollout: Rollout) -> Batch:
+        """The rollout with advantages, and with all that must not move during the update."""
+        optimizer = self.config.optimizer
+        batch = Batch(
+            rollout,
+            self.choose,
+            self.normalizer,
+            tokens_per_pass=optimizer.pass_size(),
+            minibatches=optimizer.minibatches,
+            device=self.policy.device,
+            even=self.config.parallel.shard,
+        )
+        advantages = self.advantages(rollout)
+        if advantages is not None:
+            batch.set_advantages(advantages)
+        with torch.no_grad():
+            self.freeze(batch)
+            if self.policy.dropout and not batch.frozen("old_logprobs"):
+                self.freeze_old(batch)  # what the sampler is compared with: no dropout there
+        return batch
+
+    def teaches(self, rollout: Rollout) -> list[bool]:
+        """Which groups are passed: those with a signal, and all where another term teaches."""
+        if not self.only_mixed:
+            return [True] * len(rollout.prompts)
+        return rollout.mixed.tolist()
+
+    def choose(self, rollout: Rollout, groups: list[int]) -> list[Unit]:
+        """What of some groups to learn from, in units that must stay in one micro-batch."""
+        teaches, masked = self.teaches(rollout), getattr(self.settings, "mask_truncated", False)
         return [
             [(g, i)]
             for g in groups
             for i, completion in enumerate(rollout.completions[g])
-            if (signal[g] or not self.only_signal)
-            and not (masked and completion.finish_reason == "length")
+            if teaches[g] and not (masked and completion.finish_reason == "length")
         ]
 
-    def whole(self, rollout: Rollout, groups: list[int], units: list[Unit]) -> Normalizer:
-        """What the minibatch's averages run over: groups without signal count as well."""
-        masked = self.config.grpo.mask_truncated
+    def normalizer(self, rollout: Rollout, groups: list[int], units: list[Unit]) -> Normalizer:
+        """What the minibatch's averages run over: groups that teach nothing count as well."""
+        masked = getattr(self.settings, "mask_truncated", False)
         every = [completion for g in groups for completion in rollout.completions[g]]
         kept = [c for c in every if not (masked and c.finish_reason == "length")]
-        return Normalizer(max(1, len(every)), max(1, sum(len(c.token_ids) for c in kept)))
+        trained = sum(len(rollout.completions[g][i].token_ids) for unit in units for g, i in unit)
+        tokens = sum(len(c.token_ids) for c in kept)
+        return Normalizer(max(1, len(every)), max(1, tokens), max(1, trained))
+
+    def freeze(self, batch: Batch) -> None:  # noqa: B027
+        """Keep what must not move during the update, without gradient."""
+
+    def freeze_old(self, batch: Batch) -> None:
+        """Keep the log-probs of the policy before the update."""
+        batch.freeze("old_logprobs", lambda micro: self.policy.logprobs(micro.layout)[0])
+
+    def freeze_reference(self, batch: Batch) -> None:
+        """Keep the log-probs of the reference."""
+        with self.policy.as_reference():
+            batch.freeze("ref_logprobs", lambda micro: self.policy.logprobs(micro.layout)[0])
+
+    # -- what it minimises
+
+    @property
+    def several_steps(self) -> bool:
+        """Whether a rollout is used for more than one optimiser step."""
+        return self.config.optimizer.epochs * self.config.optimizer.minibatches > 1
+
+    def old(self, micro: MicroBatch, forward: Forward) -> Float[Tensor, B_T]:
+        """The log-probs that ratios are taken to.
+
+        With one step a rollout they are the pass's own, dropout included, so that each ratio is 1.
+        """
+        if micro.old_logprobs is None or not self.several_steps:
+            return forward.logprobs.detach()
+        return micro.old_logprobs
+
+    @property
+    def entropy_gradient(self) -> bool:
+        """Whether the loss needs the gradient of the entropy."""
+        return bool(getattr(self.settings, "entropy_bonus", 0.0))
 
     @abc.abstractmethod
-    def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
-        """The part of the minibatch's loss that this piece makes."""
+    def loss(self, micro: MicroBatch, forward: Forward, whole: Normalizer) -> LossOutput:
+        """The part of the minibatch's loss that this micro-batch makes."""
 
-    def finish(self, means: Metrics) -> Metrics:
+    def take_step(self, batch: Batch) -> Metrics | None:
+        """A step of its own kind, in place of the optimiser's; None: there is none."""
+        return None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All that is trained, each group with its rate `relative` to the policy's."""
+        return [{"params": self.policy.parameters, "relative": 1.0}]
+
+    def finish(self, batch: Batch, means: Metrics) -> Metrics:
         """After the update: adapt what is adapted; returns metrics to add."""
+        every = getattr(self.settings, "reference_every", 0)
+        if every and batch.rollout.step % every == 0:
+            self.policy.move_reference()
         return {}
 
-    def learn(self, optimizer: torch.optim.Optimizer, rollout: Rollout, *, seed: int) -> Metrics:
-        """Take `epochs` × `minibatches` optimiser steps on a rollout.
-
-        A step whose gradient is not finite is skipped and counted. Returns means over the tokens
-        that were trained on (None where nothing was).
-        """
-        policy = self.policy
-        batches = self.batches(rollout, seed)
-        self.prepare(batches, rollout)
-        tally = Tally()
-        policy.model.train()
-        for epoch in range(self.config.grpo.epochs):
-            if epoch:
-                random.Random(f"{seed}/epoch/{epoch}").shuffle(batches)
-            for batch in batches:
-                if not batch.pieces:
-                    continue
-                for piece in batch.pieces:
-                    states = policy.states(piece.layout)
-                    logprobs, entropy = policy.logprobs(
-                        piece.layout, states=states, entropy_gradient=self.entropy_gradient
-                    )
-                    if epoch == 0:
-                        tally.sampler_gap(piece, logprobs)
-                    out = self.loss(piece, Forward(logprobs, entropy, states), batch.whole)
-                    out.loss.backward()
-                    tally.add(out.loss, out.metrics, entropy.detach(), piece.mask)
-                norm = float(self._clip_gradients())
-                if math.isfinite(norm):  # else the step is skipped, and counted
-                    optimizer.step()
-                tally.step(norm)
-                optimizer.zero_grad(set_to_none=True)
-        policy.model.eval()
-        with_kl = any(piece.ref_logprobs is not None for b in batches for piece in b.pieces)
-        means = tally.means(with_kl=with_kl)
-        return {**means, **self.finish(means)}
-
-    def batches(self, rollout: Rollout, seed: int) -> list[Minibatch]:
-        """Split the groups at random into minibatches, each packed into pieces."""
-        count = self.config.grpo.minibatches
-        groups = list(range(len(rollout.prompts)))
-        if count > 1:
-            random.Random(f"{seed}/minibatches").shuffle(groups)
-        batches = []
-        for first in range(count):
-            mine = groups[first::count]
-            units = self.choose(rollout, mine, seed)
-            batches.append(Minibatch(self.pieces(rollout, units), self.whole(rollout, mine, units)))
-        return batches
-
-    def pieces(self, rollout: Rollout, units: list[Unit]) -> list[Piece]:
-        """Units of completions packed into pieces of the configured size."""
-        parts = split(rollout, units, self.config.optimizer.pass_size())
-        return [pack(rollout, part, self.policy.device) for part in parts]
-
-    def _clip_gradients(self) -> Tensor:
-        limit = self.config.optimizer.max_grad_norm
-        return torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+    # -- what a checkpoint must remember beside adapter and optimiser
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must remember beside adapter and optimiser."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Go on from `state`."""
-
-    @torch.no_grad()
-    def freeze_old(self, piece: Piece) -> None:
-        """Keep the log-probs of the policy before the update."""
-        piece.old_logprobs, _ = self.policy.logprobs(piece.layout)
-
-    @torch.no_grad()
-    def freeze_reference(self, piece: Piece) -> None:
-        """Keep the log-probs of the reference."""
-        with self.policy.as_reference():
-            piece.ref_logprobs, _ = self.policy.logprobs(piece.layout)
 
 
 def token_sums(ratio: Tensor, clipped: Tensor, kl: Tensor, mask: Tensor) -> dict[str, Tensor]:

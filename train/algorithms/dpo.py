@@ -8,50 +8,82 @@ likelihood (eq. 19), the only one that 0/1 rewards determine.
 """
 
 import random
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
+from common.shapes import B_K, B
 from train.algorithms.base import Algorithm, Forward, token_sums
+from train.algorithms.pairs import LearnsFromPairs, pairs_that_fit, rollout_of_pairs
+from train.batch import Batch, MicroBatch, Unit
 from train.losses import LossOutput, Normalizer
-from train.packing import Minibatch, Piece, Unit
 from train.rollout import Rollout
+
+if TYPE_CHECKING:
+    from train.config.schema import TrainConfig
+
+
+class DpoSettings(LearnsFromPairs):
+    shaped = False
+    under_truncation = False
+
+    beta: float = Field(0.1, gt=0.0, description="weight of the log-ratio to the reference")
+    ranking: int = Field(2, ge=2, description="K completions a ranking, the first one right")
+
+    def check(self, config: "TrainConfig") -> None:
+        super().check(config)
+        if self.pairs and self.ranking > 2:
+            raise ValueError("algorithm.pairs holds pairs: algorithm.ranking must be 2")
+        if self.ranking > config.rollout.completions:
+            raise ValueError("algorithm.ranking is larger than rollout.completions")
 
 
 class Dpo(Algorithm):
     """Right completions made likelier than wrong ones, measured from the reference."""
 
-    @property
-    def wants_pairs(self) -> bool:
-        return True
+    Settings = DpoSettings
 
-    def choose(self, rollout: Rollout, groups: list[int], seed: int) -> list[Unit]:
-        return rankings(rollout, groups, self.config.dpo.ranking, seed)
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        path = self.settings.pairs
+        self.pairs = pairs_that_fit(path, self.prompt, self.context) if path else None
 
-    def whole(self, rollout: Rollout, groups: list[int], units: list[Unit]) -> Normalizer:
+    def own_rollout(self, step: int, seed: int) -> Rollout | None:
+        if self.pairs is None:
+            return None
+        return rollout_of_pairs(self.pairs, self.prompt, self.config.rollout.prompts, step, seed)
+
+    def choose(self, rollout: Rollout, groups: list[int]) -> list[Unit]:
+        return rankings(rollout, groups, self.settings.ranking)
+
+    def normalizer(self, rollout: Rollout, groups: list[int], units: list[Unit]) -> Normalizer:
         tokens = sum(len(rollout.completions[g][i].token_ids) for unit in units for g, i in unit)
         return Normalizer(max(1, len(units)), max(1, tokens))
 
-    def prepare(self, batches: list[Minibatch], rollout: Rollout) -> None:
-        for piece in (piece for batch in batches for piece in batch.pieces):
-            self.freeze_reference(piece)
+    def freeze(self, batch: Batch) -> None:
+        self.freeze_reference(batch)
 
-    def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
-        settings = self.config.dpo
-        assert piece.ref_logprobs is not None
-        gap = (forward.logprobs - piece.ref_logprobs) * piece.mask
-        scores = settings.beta * gap.sum(1).view(-1, settings.ranking)
+    def loss(self, micro: MicroBatch, forward: Forward, whole: Normalizer) -> LossOutput:
+        assert micro.ref_logprobs is not None
+        gap = (forward.logprobs - micro.ref_logprobs) * micro.mask
+        scores = self.settings.beta * gap.sum(1).view(-1, self.settings.ranking)
         value = plackett_luce(scores, known=1).sum() / whole.sequences
         one = torch.ones_like(gap)
-        return LossOutput(value, token_sums(one, one.isnan(), gap, piece.mask))
+        return LossOutput(value, token_sums(one, one.isnan(), gap, micro.mask))
 
 
-def rankings(rollout: Rollout, groups: list[int], size: int, seed: int) -> list[Unit]:
-    """Rankings of `size` completions of a group, a right one first; each is used once at most."""
-    draw, chosen = random.Random(f"{seed}/rankings"), []
+def rankings(rollout: Rollout, groups: list[int], size: int) -> list[Unit]:
+    """Rankings of `size` completions of a group, a right one first; each is used once at most.
+
+    They follow from the rollout's seed and the group alone, however groups are split.
+    """
+    chosen = []
     for g in groups:
+        draw = random.Random(f"{rollout.seed}/rankings/{g}")
         rewards = rollout.rewards[g].tolist()
         right = [i for i, reward in enumerate(rewards) if reward == 1]
         wrong = [i for i, reward in enumerate(rewards) if reward == 0]
@@ -62,7 +94,7 @@ def rankings(rollout: Rollout, groups: list[int], size: int, seed: int) -> list[
     return chosen
 
 
-def preference_loss(chosen: Float[Tensor, "B"], rejected: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+def preference_loss(chosen: Float[Tensor, B], rejected: Float[Tensor, B]) -> Float[Tensor, B]:
     """−log σ(chosen − rejected), the likelihood of Bradley and Terry (1952).
 
     With scores β log π/π_ref it is DPO's loss, with a reward model's scores that model's.
@@ -70,7 +102,7 @@ def preference_loss(chosen: Float[Tensor, "B"], rejected: Float[Tensor, "B"]) ->
     return -F.logsigmoid(chosen - rejected)
 
 
-def plackett_luce(scores: Float[Tensor, "B K"], known: int | None = None) -> Float[Tensor, "B"]:
+def plackett_luce(scores: Float[Tensor, B_K], known: int | None = None) -> Float[Tensor, B]:
     """−log likelihood of rankings, best first: −Σ_k [s_k − log Σ_{j ≥ k} exp s_j].
 
     `known` is how many of the first places are determined; the rest are tied. K = 2 is DPO.

@@ -1,65 +1,77 @@
-"""REINFORCE (Williams, 1992) and its leave-one-out form, RLOO.
+"""REINFORCE (Williams, 1992).
 
     ∇J = E[ (R − b) Σ_t ∇ log π_θ(y_t | x, y_<t) ]
 
 The whole completion is one action with the full return R, the checker's reward. b lowers the
-variance without bias: nothing, a moving average of earlier rewards, or for RLOO (Kool et al., 2019;
-Ahmadian et al., arXiv 2402.14740, eq. 9) the mean reward of the group's other completions. One
-optimiser step a rollout: there is no ratio that would allow more.
+variance without bias: nothing, or a moving average of earlier rewards; in the first step, where
+there are none, the mean of the batch's other rewards. One optimiser step a
+rollout: there is no ratio that would allow more.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
 
-from train.advantages import group_advantages
+from common.shapes import P_N
 from train.algorithms.base import Algorithm, Forward, token_sums
+from train.batch import MicroBatch
+from train.config.algorithm import AlgorithmSettings, SkipsTruncated
 from train.losses import LossOutput, Normalizer
-from train.packing import Minibatch, Piece
 from train.rollout import Rollout
+
+if TYPE_CHECKING:
+    from train.config.schema import TrainConfig
+
+
+class ReinforceSettings(SkipsTruncated):
+    one_step = True
+
+    baseline: Literal["moving_average", "none"] = Field(
+        "moving_average", description="subtracted from every reward"
+    )
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of the moving average, a step")
+
+    def check(self, config: "TrainConfig") -> None:
+        super().check(config)
+        if self.baseline == "none":
+            self.refuse_unread('algorithm.baseline = "none"', ("momentum",))
 
 
 class Reinforce(Algorithm):
     """Full return, with or without a moving-average baseline."""
 
-    only_signal = False
+    Settings: ClassVar[type[AlgorithmSettings]] = ReinforceSettings
+    only_mixed = False
 
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.baseline: float | None = None
 
-    def returns(self, rollout: Rollout) -> torch.Tensor:
-        """R − b for each completion, `[P, N]`; moves the baseline."""
-        rewards, momentum = rollout.shaped, self.config.reinforce.momentum
-        if self.config.reinforce.baseline == "none":
+    def advantages(self, rollout: Rollout) -> Float[Tensor, P_N]:
+        """R − b for each completion; moves the baseline."""
+        rewards = rollout.shaped
+        if self.settings.baseline == "none":
             return rewards
-        before = float(rewards.mean()) if self.baseline is None else self.baseline
-        self.baseline = momentum * before + (1 - momentum) * float(rewards.mean())
+        mean, momentum = float(rewards.mean()), self.settings.momentum
+        if self.baseline is None:
+            self.baseline = mean
+            others = (rewards.sum() - rewards) / (rewards.numel() - 1)
+            return rewards - others
+        before, self.baseline = self.baseline, momentum * self.baseline + (1 - momentum) * mean
         return rewards - before
 
-    def prepare(self, batches: list[Minibatch], rollout: Rollout) -> None:
-        returns = self.returns(rollout)
-        for piece in (piece for batch in batches for piece in batch.pieces):
-            mine = [returns[g, i] for g, i in piece.rows]
-            piece.advantages = torch.stack(mine).to(piece.mask.device)
-
-    def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
-        logprobs = (forward.logprobs * piece.mask).sum(1)
-        value = -(piece.advantages * logprobs).sum() / whole.sequences
+    def loss(self, micro: MicroBatch, forward: Forward, whole: Normalizer) -> LossOutput:
+        assert micro.advantages is not None
+        logprobs = (forward.logprobs * micro.mask).sum(1)
+        value = -(micro.advantages * logprobs).sum() / whole.sequences
         none = torch.zeros_like(forward.logprobs)
-        return LossOutput(value, token_sums(none + 1, none.bool(), none, piece.mask))
+        return LossOutput(value, token_sums(none + 1, none.bool(), none, micro.mask))
 
     def state(self) -> dict[str, Any]:
         return {"baseline": self.baseline}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.baseline = state["baseline"]
-
-
-class Rloo(Reinforce):
-    """The mean reward of the others in the group as baseline."""
-
-    only_signal = True
-
-    def returns(self, rollout: Rollout) -> torch.Tensor:
-        return group_advantages(rollout.shaped, "none", "leave_one_out")

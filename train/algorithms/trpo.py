@@ -2,87 +2,124 @@
 
     maximise  E[ ρ A ]    subject to    KL(π_old ‖ π_θ) ≤ δ                          (eq. 14)
 
-The step is s = √(2δ / xᵀFx) · x with F x = g, solved by conjugate gradients from Fisher-vector
-products (the Hessian of the KL at π_old, by differentiating twice), then halved until the measured
-KL is at most δ and the surrogate has risen. `npg` takes the step as it is: natural policy gradient
-(Kakade, 2001). Advantages are GRPO's. One step a rollout; the optimiser is not used.
+The step is s = √(2δ / xᵀ(F + λ)x) · x with (F + λ) x = g, λ the damping, solved by conjugate
+gradients from Fisher-vector products (the Hessian of the KL at π_old, by differentiating twice),
+then halved until the measured KL is at most δ and the surrogate has risen. The first try's KL is
+about δ · xᵀFx / xᵀ(F + λ)x: damping shortens it. The KL is the mean over the tokens that are
+trained on, those of groups with a signal. Advantages are GRPO's. One step a rollout; the optimiser
+is not used. A step whose gradient, curvature or KL is not finite is skipped and counted.
 """
 
 import math
 import random
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
+from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sampling.packed import output_weight
+from common.shapes import P_N
+from train.advantages import signal_advantages
 from train.algorithms.base import Algorithm, Forward, token_sums
+from train.batch import Batch, MicroBatch
+from train.config.algorithm import AlgorithmSettings, Normalizes, SkipsTruncated
 from train.losses import LossOutput, Normalizer
-from train.metrics import Metrics
-from train.packing import Minibatch, Piece
+from train.records.metrics import Metrics
 from train.rollout import Rollout
-from train.tally import Tally
+from train.update import Tally
+
+
+class NaturalSettings(SkipsTruncated, Normalizes):
+    one_step = True
+    under_truncation = False
+
+    delta: float = Field(0.001, gt=0.0, description="limit of the KL of a step, nats a token")
+    damping: float = Field(0.1, ge=0.0, description="added to the Fisher matrix's diagonal")
+    cg_steps: int = Field(10, ge=1, description="conjugate gradient steps")
+    fisher_samples: int = Field(64, ge=1, description="completions the Fisher matrix is taken over")
+
+
+class TrpoSettings(NaturalSettings):
+    backtracks: int = Field(10, ge=1, description="halvings of a step that breaks the limit")
 
 
 class Trpo(Algorithm):
     """Natural gradient under a KL limit, with line search."""
 
-    reads = frozenset(("scale", "baseline"))
+    Settings: ClassVar[type[AlgorithmSettings]] = TrpoSettings
+    in_parallel = False  # its step is made of products that one process computes
     searches = True
 
-    def loss(self, piece: Piece, forward: Forward, whole: Normalizer) -> LossOutput:
+    def advantages(self, rollout: Rollout) -> Float[Tensor, P_N]:
+        return signal_advantages(
+            rollout.shaped, rollout.signal, self.settings.scale, self.settings.baseline
+        )
+
+    def loss(self, micro: MicroBatch, forward: Forward, whole: Normalizer) -> LossOutput:
         """−E[ρ A] over the tokens of the minibatch."""
-        assert piece.old_logprobs is not None
-        ratio = ((forward.logprobs - piece.old_logprobs) * piece.mask).exp()
-        gain = (ratio * piece.advantages[:, None] * piece.mask).sum() / whole.tokens
+        assert micro.old_logprobs is not None
+        ratio = ((forward.logprobs - micro.old_logprobs) * micro.mask).exp()
+        gain = (ratio * micro.advantages[:, None] * micro.mask).sum() / whole.tokens
         none = torch.zeros_like(ratio)
-        return LossOutput(-gain, token_sums(ratio, none.bool(), none, piece.mask))
+        return LossOutput(-gain, token_sums(ratio, none.bool(), none, micro.mask))
 
-    def learn(self, optimizer: torch.optim.Optimizer, rollout: Rollout, *, seed: int) -> Metrics:
-        [batch] = self.batches(rollout, seed)
+    def freeze(self, batch: Batch) -> None:
+        self.freeze_old(batch)
+
+    def take_step(self, batch: Batch) -> Metrics:
         tally = Tally()
-        if not batch.pieces:
+        [minibatch] = batch.minibatches()
+        micros = list(batch.micro_batches(minibatch.units))
+        if not micros:
             return tally.means()
-        settings = self.config.trpo
+        settings, whole = self.settings, minibatch.whole
         parameters = self.policy.parameters
-        for piece in batch.pieces:
-            self.freeze_old(piece)
-            out = self._surrogate(piece, batch.whole, tally)
-            out.backward()
+        for micro in micros:
+            self._surrogate(micro, whole, tally).backward()
         gradient = -flat([p.grad for p in parameters])
-        optimizer.zero_grad(set_to_none=True)
-        tally.step(float(gradient.norm()))
-        if not math.isfinite(float(gradient.norm())) or not gradient.any():
+        for parameter in parameters:
+            parameter.grad = None
+        norm = float(gradient.norm())
+        if not math.isfinite(norm) or not gradient.any():
+            tally.add_step(norm)
             return tally.means()
 
-        product = self.fisher(self._fisher_batch(rollout, seed))
+        product = self.fisher(*self._fisher_batch(batch))
 
         def fisher(vector: Tensor) -> Tensor:
             return product(vector) + settings.damping * vector
 
         direction = conjugate_gradient(fisher, gradient, settings.cg_steps)
         curvature = float(direction @ fisher(direction))
-        step = direction * math.sqrt(2 * settings.delta / max(curvature, 1e-12))
-        shrink, kl = self._move(batch, step)
+        if not math.isfinite(curvature) or curvature <= 0:
+            tally.add_step(math.nan)  # skipped, and counted
+            return tally.means()
+        step = direction * math.sqrt(2 * settings.delta / curvature)
+        shrink, kl = self._move(micros, whole, step)
+        tally.add_step(norm if math.isfinite(kl) else math.nan)
         return {**tally.means(), "trpo/step": shrink, "trpo/kl": kl}
 
-    def _surrogate(self, piece: Piece, whole: Normalizer, tally: Tally) -> Tensor:
-        logprobs, entropy = self.policy.logprobs(piece.layout)
-        tally.sampler_gap(piece, logprobs)
-        out = self.loss(piece, Forward(logprobs, entropy, entropy), whole)
-        tally.add(out.loss, out.metrics, entropy.detach(), piece.mask)
+    def _surrogate(self, micro: MicroBatch, whole: Normalizer, tally: Tally) -> Tensor:
+        logprobs, entropy = self.policy.logprobs(micro.layout)
+        tally.add_sampler_gap(micro, logprobs)
+        out = self.loss(micro, Forward(logprobs, entropy, entropy), whole)
+        tally.add(out.loss, out.metrics, entropy.detach(), micro)
         return out.loss
 
-    def _fisher_batch(self, rollout: Rollout, seed: int) -> Minibatch:
+    def _fisher_batch(self, batch: Batch) -> tuple[list[MicroBatch], int]:
         """Some of the completions: the curvature is known well enough from fewer (appendix C)."""
-        units = self.choose(rollout, list(range(len(rollout.prompts))), seed)
-        most = self.config.trpo.fisher_samples
-        drawn = units if len(units) <= most else random.Random(f"{seed}/fisher").sample(units, most)
-        tokens = sum(len(rollout.completions[g][i].token_ids) for [(g, i)] in drawn)
-        return Minibatch(self.pieces(rollout, drawn), Normalizer(len(drawn), max(1, tokens)))
+        rollout = batch.rollout
+        units = self.choose(rollout, list(range(len(rollout.prompts))))
+        most = self.settings.fisher_samples
+        if len(units) > most:
+            units = random.Random(f"{rollout.seed}/fisher").sample(units, most)
+        tokens = sum(len(rollout.completions[g][i].token_ids) for [(g, i)] in units)
+        return list(batch.micro_batches(units)), max(1, tokens)
 
-    def fisher(self, batch: Minibatch) -> Callable[[Tensor], Tensor]:
+    def fisher(self, micros: list[MicroBatch], tokens: int) -> Callable[[Tensor], Tensor]:
         """v → F v: how the gradient of KL(π_old ‖ π_θ), averaged over tokens, changes along v.
 
         The graph of that gradient is kept for all products.
@@ -90,9 +127,9 @@ class Trpo(Algorithm):
         parameters = self.policy.parameters
         slopes = []
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels cannot be derived twice
-            for piece in batch.pieces:
-                log_p = self._distributions(piece)
-                kl = (log_p.detach().exp() * (log_p.detach() - log_p)).sum() / batch.whole.tokens
+            for micro in micros:
+                log_p = self._distributions(micro)
+                kl = (log_p.detach().exp() * (log_p.detach() - log_p)).sum() / tokens
                 slopes.append(flat(torch.autograd.grad(kl, parameters, create_graph=True)))
 
         def product(vector: Tensor) -> Tensor:
@@ -101,58 +138,61 @@ class Trpo(Algorithm):
 
         return product
 
-    def _distributions(self, piece: Piece) -> Tensor:
+    def _distributions(self, micro: MicroBatch) -> Tensor:
         """log π of every token of the vocabulary at each place: `[K, V]`, float32."""
-        states = self.policy.states(piece.layout)
-        logits = (states @ output_weight(self.policy.model).T).float()
+        from models.head import head_of
+
+        states = self.policy.states(micro.layout)
+        logits = head_of(self.policy.model).logits(states)
         return (logits / self.policy.temperature).log_softmax(-1)
 
     @torch.no_grad()
-    def _move(self, batch: Minibatch, step: Tensor) -> tuple[float, float]:
+    def _move(
+        self, micros: list[MicroBatch], whole: Normalizer, step: Tensor
+    ) -> tuple[float, float]:
         """Take the step, halved until it keeps the limit; returns its share and its KL."""
         parameters = self.policy.parameters
         start = [p.clone() for p in parameters]
-        old = [self._distributions(piece) for piece in batch.pieces]
-        before = self._gain(batch)
-        share, settings = 1.0, self.config.trpo
-        for _ in range(settings.backtracks):
+        old = [self._distributions(micro) for micro in micros]
+        before = self._gain(micros, whole)
+        share, kl, limit = 1.0, math.nan, self.settings.delta
+        for _ in range(self.settings.backtracks if self.searches else 1):
             add(parameters, start, step * share)
-            kl = self._kl(batch, old)
-            if not self.searches or (kl <= settings.delta and self._gain(batch) > before):
+            kl = self._kl(micros, old)
+            kept = kl <= limit and self._gain(micros, whole) > before
+            if kept or (not self.searches and math.isfinite(kl)):
                 return share, kl
             share /= 2
-        add(parameters, start, step * 0)
-        return 0.0, 0.0
+        add(parameters, start, torch.zeros_like(step))
+        return 0.0, 0.0 if math.isfinite(kl) else math.nan
 
-    def _gain(self, batch: Minibatch) -> float:
+    def _gain(self, micros: list[MicroBatch], whole: Normalizer) -> float:
         total = 0.0
-        for piece in batch.pieces:
-            logprobs, entropy = self.policy.logprobs(piece.layout)
-            total -= float(self.loss(piece, Forward(logprobs, entropy, entropy), batch.whole).loss)
+        for micro in micros:
+            logprobs, entropy = self.policy.logprobs(micro.layout)
+            total -= float(self.loss(micro, Forward(logprobs, entropy, entropy), whole).loss)
         return total
 
-    def _kl(self, batch: Minibatch, old: list[Tensor]) -> float:
-        """Mean KL(π_old ‖ π_θ) over the tokens of the minibatch, exact at each place."""
+    def _kl(self, micros: list[MicroBatch], old: list[Tensor]) -> float:
+        """Mean KL(π_old ‖ π_θ) over the tokens of the micro-batches, exact at each place."""
         total = 0.0
-        for piece, was in zip(batch.pieces, old, strict=True):
-            total += float((was.exp() * (was - self._distributions(piece))).sum())
-        return total / batch.whole.tokens
-
-
-class Npg(Trpo):
-    """The natural gradient step without line search."""
-
-    searches = False
+        for micro, was in zip(micros, old, strict=True):
+            total += float((was.exp() * (was - self._distributions(micro))).sum())
+        return total / max(1, sum(len(was) for was in old))
 
 
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], target: Tensor, steps: int, *, enough: float = 1e-10
 ) -> Tensor:
-    """x with A x = target, for a symmetric positive A known by its product (Hestenes, Stiefel)."""
+    """x with A x = target, for a symmetric positive A known by its product (Hestenes, Stiefel).
+
+    Ends after `steps`, or where the squared residual is `enough` of the target's.
+    """
     x, residual = torch.zeros_like(target), target.clone()
     direction, squared = residual.clone(), residual @ residual
+    target_squared = float(squared)
     for _ in range(steps):
-        if float(squared) < enough:
+        if float(squared) <= enough * target_squared:
             break
         image = product(direction)
         length = squared / (direction @ image)

@@ -1,0 +1,1 @@
+"""Configurations that come with mathgrpo: `mathgrpo train NAME` finds them from any folder."""

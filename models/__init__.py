@@ -1,0 +1,1 @@
+"""Base models: loaded, packed for one pass over many sequences, adapted, made from nothing."""

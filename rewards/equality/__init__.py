@@ -1,0 +1,1 @@
+"""Typed trees → whether they mean the same: structures first, then values."""

@@ -1,0 +1,1 @@
+"""Text → typed tree: normalised once, cut into tokens, parsed within bounds."""

@@ -1,0 +1,37 @@
+"""Numbers in English words, where an answer begins with one: "twenty-five", "two hundred five"."""
+
+import re
+
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    " fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_VALUES = {word: value for value, word in enumerate(_UNITS)}
+_VALUES |= {word: 10 * tens for tens, word in enumerate(_TENS, start=2)}
+
+_ONE = rf"(?:(?:{'|'.join(_TENS)})(?:[-\s]?(?:{'|'.join(_UNITS[1:10])}))?|{'|'.join(_UNITS[::-1])})"
+_NUMBER = re.compile(
+    rf"(?P<before>(?:\\text\s*\{{\s*)?(?:negative\s|minus\s)?)"
+    rf"(?:(?P<hundreds>{_ONE})\shundred(?:(?:\sand)?\s(?P<rest>{_ONE}))?|(?P<alone>{_ONE}))"
+    r"(?=\s*[}.,]|\s+[a-z]|\s*$)(?!\s*(?:and\b|or\b|of\b|to\b|,))",
+    re.IGNORECASE,
+)
+
+
+def in_digits(text: str) -> str:
+    """`text` with the number it begins with in digits: "five apples" as "5 apples"."""
+    if not (found := _NUMBER.match(text)):
+        return text
+    value = _value(found["alone"]) if found["alone"] else 100 * _value(found["hundreds"])
+    value += _value(found["rest"]) if found["rest"] else 0
+    return f"{found['before']}{value}{text[found.end() :]}"
+
+
+def _value(words: str) -> int:
+    words = words.casefold()
+    for tens in _TENS:
+        if words.startswith(tens):
+            rest = words[len(tens) :].lstrip("- ")
+            return _VALUES[tens] + (_VALUES[rest] if rest else 0)
+    return _VALUES[words]

@@ -1,0 +1,213 @@
+"""Texts in one spelling: each character and LaTeX command as the parser knows it, same value.
+
+Full-width digits, typographic minus signs, `½`, `²`, `√`, `\\dfrac`, `\\left(`, `\\,`, fonts, `\\$`
+and their like are rewritten. Every step is linear in the length of the text, and each text is
+normalised once, by `rewards.parse.reading`.
+"""
+
+import re
+from collections.abc import Callable
+
+ROW = "\ue000"  # stands for the `\\\\` that ends a row of a matrix; in no sense a space
+DOLLAR = "\ue001"  # stands for the sign of money, where `$` borders formulas
+MONEY = f"{DOLLAR}€£¥₹"
+
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΠΣΦΨΩϕϵ",
+        (
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma "
+            "tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega phi "
+            "epsilon"
+        ).split(),
+        strict=True,
+    )
+)
+_CHARACTERS = {letter: f"\\{name} " for letter, name in _GREEK.items()} | {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "π": r"\pi ",
+    "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "∗": "*", "÷": r"\div ",
+    "⁄": "/", "∕": "/", "√": r"\sqrt ", "∛": r"\sqrt[3] ", "∞": r"\infty ", "ℓ": r"\ell ",
+    "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ",
+    "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ",
+    "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}",
+    "ℚ": r"\mathbb{Q}", "°": r"^\circ ", "º": r"^\circ ", "′": "'", "’": "'", "ħ": r"\hbar ",
+    "∠": r"\angle ", "△": r"\triangle ", "…": "...", "“": '"', "”": '"', "‘": "'", "¬": r"\neg ",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "、": ",", "。": ".", "【": "[", "】": "]",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "或": " or ", "和": " and ", "且": " and ",
+    "与": " and ", "∧": " and ", "∨": " or ", "∣": "|", "∶": ":",
+    "\u00a0": " ", "\u200b": "", "\u200c": "", "\u200d": "", "\u2060": "", "\ufeff": "",
+    "\u00ad": "", "\u200e": "", "\u200f": "", "\x00": " ", ROW: " ", DOLLAR: " ",
+    "¢": r"\text{ cents}", "₤": "£", "→": r"\to ", "⇒": r"\Rightarrow ", "⟹": r"\Rightarrow ",
+} | {chr(code): " " for code in range(0x1C, 0x20)}  # fmt: skip
+TABLE = str.maketrans(_CHARACTERS)
+
+
+_ORDINAL = r"(?:st|nd|rd|th)"
+_TEXT_ORDINAL = rf"\\text\s*\{{\s*{_ORDINAL}\s*\}}"
+_SPELLED = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+    "|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|and"
+)
+_BASES = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "twelve": 12, "sixteen": 16,
+}  # fmt: skip
+_SIZES = "left right middle " + " ".join(
+    f"{b}{g}{s}" for b in "bB" for g in ("ig", "igg") for s in ("", *"lrm")
+)
+_SYNONYMS = {  # of commands
+    "": f"{_SIZES} displaystyle textstyle scriptstyle limits nolimits large Large LARGE huge Huge"
+    " small tiny normalsize nonumber notag mathbf mathit mathsf mathcal mathfrak mathscr mathtt pmb"
+    " boldsymbol bm underline uline overrightarrow vec mathop ensuremath mathbin mathord sf tt em"
+    " cal num numprint",
+    " ": "quad qquad thinspace medspace enspace hfill allowbreak nobreak",
+    r"\frac": "dfrac tfrac cfrac", r"\binom": "dbinom tbinom", r"\le": "leq leqslant leqq lte",
+    r"\ge": "geq geqslant geqq gte", r"\ne": "neq", r"\log": "lg", r"\emptyset": "varnothing empty",
+    r"\mathbb{R}": "R Reals reals", r"\text{and}": "land wedge", r"\text{or}": "lor vee",
+    r"\to": "rightarrow longrightarrow Longrightarrow Rightarrow implies", "<": "lt", ">": "gt",
+    ":": "colon", "|": "lvert rvert vert mid", "£": "pounds", "€": "euro", ROW: "newline cr",
+    "^\\circ ": "degree",
+} | {
+    rf"\{name}": f"var{name}" for name in "epsilon phi theta rho sigma kappa pi".split()
+}  # fmt: skip
+_SPELLED_AS = {name: command for command, names in _SYNONYMS.items() for name in names.split()}
+_COMMAND = re.compile(r"\\([a-zA-Z]+)(\s*)(\.?)")
+
+
+def _one_name(found: re.Match[str]) -> str:
+    command = _SPELLED_AS.get(found[1])
+    if command is None:
+        return found[0]
+    if not command:
+        return "" if found[1] in _SIZES.split() else found[3]
+    return f"{command}{found[2]}{found[3]}"
+
+
+_TEXT_FONTS = (
+    "mathrm|textbf|textit|textrm|textsf|texttt|textsc|textnormal|textup|mbox|hbox|emph"
+    "|operatorname|bf|rm"
+)
+_FUNCTION_NAMES = (
+    "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|gcd|lcm|max|min|det|"
+    "cis|mod|arcsec|arccsc|arccot|arcsinh|arccosh|arctanh|sgn"
+)
+
+
+def _base(found: re.Match[str]) -> str:
+    return f"_{{{_BASES[found[1]]}}}"
+
+
+def _choose(found: re.Match[str]) -> str:
+    return rf"\binom{{{found[1] or found[3]}}}{{{found[2] or found[4]}}}"
+
+
+def _chance(found: re.Match[str]) -> str:
+    """1 in 4 is a quarter; 12 in 3 is none."""
+    return f"{found[1]}/{found[2]}" if int(found[1]) < int(found[2]) else found[0]
+
+
+UPRIGHT = "NJWVAKL"  # letters that are units where they stand apart behind a number
+_AND, _OR = r"et|und|и", r"ou|oder|или"
+# What a text must hold for a rule to be tried, the rule's pattern, and what it puts there instead.
+_RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
+    ("\\AA", r"\\mathrm\s*\{\s*\\AA\s*\}|\\AA(?![a-zA-Z])", r"\\text{ angstrom}"),
+    ("\\!", r",\s?\\!\s?(?=\d{3})", ","),
+    ("\\!", r"\\!", ""),
+    ("\\", r"\\[,;:>\s]", " "),
+    ("~", "~", " "),
+    ("cancel", r"\\x?cancel\s*\{[^{}]*\}", " "),  # crossed out
+    ("\\", r"\\(?:hspace\*?|[hvm]?phantom|tag\*?|label|(?:text)?color(?:box)?)\{[^{}]*\}", " "),
+    ("\\not", r"\\not\s*=", r"\\ne "),
+    ("\\not", r"\\not\s*\\in(?![a-zA-Z])", r"\\notin"),
+    ("\\circ", r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])", r"^\\circ "),
+    ("\\", r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1\\text{\2}"),
+    ("min", r"(?<=[\d}])\s*\\(?:text|mathrm)\s*\{\s*min\s*\}", r"\\text{ minutes}"),
+    (
+        "{", rf"\\(?:operatorname|mathrm|text|rm|textrm)\*?\s*\{{\s*({_FUNCTION_NAMES})\s*\}}",
+        r"\\\1 ",
+    ),
+    ("rm", rf"(?<=[\d}}])\s+\\(?:mathrm|rm)\s*\{{\s*([{UPRIGHT}])\s*\}}\s*$", r"\\text{ \1}"),
+    ("\\Omega", r"(?<=[\d}])\s+\\Omega\s*$", r"\\text{ ohm}"),
+    ("{", r"\\(?:mathrm|textbf|textit|rm)\s*\{\s*([deiA-Z]|[xyzabcnkpqruvw])\s*\}", r"{\1}"),
+    ("\\mathrm", r"\\mathrm\s+([a-zA-Z])(?![a-zA-Z])", r"{\1}"),
+    ("\\text", r"\\(?:textbf|textit)\s*(?=\{[^a-zA-Z{}]*\})", ""),
+    ("{", rf"\\(?:{_TEXT_FONTS})\*?(?=\s*\{{)", r"\\text"),
+    ("\\", r"\\(?:rm|bf|it)(?![a-zA-Z])\s*", ""),
+    ("\\|", r"\\\|", "|"),
+    ("bb", r"\\Bbb\s*\{?([A-Z])\}?|\\mathbb\s+([A-Z])", r"\\mathbb{\1\2}"),
+    (
+        "", rf"(?<=\d)\s*\^?\s*(?:\{{\s*(?:{_TEXT_ORDINAL}|{_ORDINAL})\s*\}}|{_TEXT_ORDINAL}"
+        rf"|{_ORDINAL}\b)", "",
+    ),
+    (")", rf"(?<=\s)\((?:(?:{_SPELLED})[\s-]?)+\)$", ""),
+    ("\\text", rf"_\{{\s*\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}\s*\}}", _base),
+    ("C", r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?|(?<![a-zA-Z])C\((\d+),\s?(\d+)\)", _choose),
+    ("base", r"(?<=\d)\s+(?:in\s+)?base[\s-](\d+)\b", r"_\1"),
+    ("base", r"(?<=\d)\s*\\text\s*\{\s*\(?(?:in\s+)?base\s*(\d*)\s*\)?\s*\}\s*(\d*)", r"_{\1\2}"),
+    ("_", r"(?<![a-zA-Z])\((\d+)\)\s?_(?=\{?\d)", r"\1_"),
+    ("", rf"([{MONEY}]\s?[\d.,]+)\s?[kK](?!\w)", r"\1 thousand"),
+    ("h", r"(\d+)\s?h\s?(\d+)\s?m(?:ins?)?(?![a-zA-Z])", r"\1 hours \2 minutes"),
+    ("ither", r"^(?:\\text\s*\{\s*[Ee]ither\s*\}|[Ee]ither\s)(?=.*\bor\b)", ""),
+    (")", r"(?<=\d)\s+\((-?[\d./]+%?)\)$", r" or \1"),
+    (")", r"\s*\((?:approx\w*\.?|rounded[^()]{0,40}|exactly|in total)\)$", ""),
+    (
+        "bb{", r"(?<=\S)\s*(?:,|\\text\s*\{\s*,?\s*(?:where|for|with)?\s*\})\s*"
+        r"\(?[knm]\s*\\in\s*\\mathbb\s*\{[ZN]\}\)?$", "",
+    ),
+    ("per", r"\bper\s+cent\b", "percent"),
+    (
+        "", rf"\\text\s*\{{\s*,?\s*(?:{_AND}|\s[ye]\s)\s*\}}"
+        rf"|(?<=[\d)}}$])\s+(?:{_AND})\s+(?=[-\d$\\(])", r"\\text{ and }",
+    ),
+    (
+        "", rf"\\text\s*\{{\s*,?\s*(?:{_OR}|\s[ou]\s)\s*\}}"
+        rf"|(?<=[\d)}}$])\s+(?:{_OR})\s+(?=[-\d$\\(])", r"\\text{ or }",
+    ),
+    ("\\text", r"(\\text\s*\{[^{}]*)\^\s*\{\s*(-?\d)\s*\}", r"\1^\2"),
+    ("'", r"(?<=\d)'(?=\d{3}(?!\d))", ","),
+    ("(", r"(?<=\.)(\d*)\((\d+)\)(?=\D|$)", r"\1\\overline{\2}"),
+    ("\\dot", r"(?<=\.)(\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
+    ("\\text", r"(?<=[\d}])\s*/\s*\\text\s*\{\s*(?=[a-zA-Z])", r"\\text{/"),
+    ("{,}", r"\{,\}", ","),
+    ("**", r"\*\*", "^"),
+    ("<=", r"<=", r"\\le "),
+    (">=", r">=", r"\\ge "),
+    ("!=", r"(?<![\w)}])!=", r"\\ne "),  # not 5!=120
+    ("==", r"==", "="),
+    ("10", r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),
+    (" out ", r"(?<=\d)\s+out\s+of\s+(?=\d)", "/"),
+    ("to", r"(?<=\d)\s*\\text\s*\{\s*to\s*\}\s*(?=\d+$)", ":"),
+    ("to", r"(?<=\d)(?:\s+to\s+|-to-)(?=\d+$)", ":"),
+    (
+        " in ", r"(?<![\w.,:/-])(\d+)(?:\s+in|\s*\\text\s*\{\s*in\s*\})\s+(?:every\s+)?(\d+)$",
+        _chance,
+    ),
+    ("$", r"\$", " "),
+    ("\\%", r"\\%", "%"),
+    ("\\", r"\\[#&](?=\d)", ""),
+    ("\\text", rf"\\text\s*\{{([\s\d.,:/%+(){MONEY}-]*)\}}", r"\1"),
+    ("\\text", r"\\text\s*\{([^{}]*)\}\s*\^\s*\{?\s*(-?\d)\s*\}?", r"\\text{\1^\2}"),
+    (
+        "\\frac", r"\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}",
+        r"\\text{\1/\2}",
+    ),
+    ("\\text", r"\\text\s*\{([^{}]*[a-zA-Z\d]\s*)\}\s*/\s*\\text\s*\{([^{}]*)\}", r"\\text{\1/\2}"),
+    (
+        "\\text", r"\\text\s*\{([^{}]*[a-zA-Z\d]\s*)\}\s*(?:\\cdot\s*|\s)\\text\s*\{([^{}]*)\}",
+        r"\\text{\1 \2}",
+    ),
+    ("unit", r"\\text\s*\{\s*(?:square\s|cubic\s|sq\.?\s)?units?(?:\^\d)?\s*\}", " "),
+    ("\\", r"\\[()\[\]]", " "),  # the borders of a formula
+]  # fmt: skip
+_COMPILED = [(needle, re.compile(pattern), made) for needle, pattern, made in _RULES]
+
+
+def in_one_spelling(text: str) -> str:
+    """`text` with one name for each command and one form for each way of writing."""
+    if "\\" in text:
+        text = _COMMAND.sub(_one_name, text)
+    for needle, pattern, replacement in _COMPILED:
+        if needle in text:
+            text = pattern.sub(replacement, text)
+    return text

@@ -1,0 +1,124 @@
+"""A run may end in any stage of a step, by any means: resumed, it is the run that never ended."""
+
+import os
+import resource
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import config_of
+from tests.test_survival import without_times
+from train.records.folder import RunFolder
+from train.records.metrics import read_metrics
+from train.run import Run, train
+
+
+def same_adapters(ours, theirs, step=3):
+    """Whether two runs have the same adapter after a step, to the last bit."""
+    a, b = (
+        load_file(RunFolder(run).checkpoint(step) / "adapter_model.safetensors")
+        for run in (ours, theirs)
+    )
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in b)
+
+
+EVALUATION = {"data": "synth:heldout,n=6,levels=1", "every": 1, "n": 2}
+STAGES = ["sample", "check", "prepare", "update", "record", "save", "evaluate"]
+ENDS = ["raise", "sigkill", "sigterm", "sigint-group", "full-disk"]
+
+
+def end_at(run, stage, end, step):
+    """Let a run meet its end in one stage of a step."""
+    places = {
+        "sample": (run.rollouts, "next"),
+        "check": (run.rewarder, "score"),
+        "prepare": (run.algorithm, "prepare"),
+        "update": (run.sampler, "update_adapter"),
+        "record": (run, "record"),
+        "save": (run, "save"),
+        "evaluate": (run, "_measure"),
+    }
+    owner, name = places[stage]
+    plain = getattr(owner, name)
+
+    def ending(*words, **options):
+        if run.done == step or (stage in ("save", "evaluate") and run.done == step + 1):
+            setattr(owner, name, plain)
+            if end == "raise":
+                raise RuntimeError("the end")
+            if end == "full-disk":  # from now on the system refuses every byte
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+                return plain(*words, **options)
+            number = {"sigkill": signal.SIGKILL, "sigterm": signal.SIGTERM}.get(end, signal.SIGINT)
+            if end == "sigint-group":
+                os.killpg(0, number)
+            else:
+                os.kill(os.getpid(), number)
+        return plain(*words, **options)
+
+    setattr(owner, name, ending)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ends")
+    train(
+        Run(config_of(folder / "whole", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION))
+    )
+    return folder
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_however_and_wherever_a_run_ends_it_is_resumed_as_the_same_run(
+    base, uninterrupted, tmp_path, stage, end
+):
+    config = config_of(tmp_path / "r", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION)
+    child = os.fork()
+    if not child:  # dies, or goes on, as a process of its own
+        try:
+            torch.set_num_threads(1)
+            os.setpgid(0, 0)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            run = Run(config)
+            end_at(run, stage, end, step=1)
+            train(run)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    goes_on = (stage, end) == ("evaluate", "raise")  # a warning, and one measurement less
+    stops = end.startswith(("sigterm", "sigint")) or goes_on
+    assert code == {"sigkill": -signal.SIGKILL}.get(end, 0 if stops else 1)
+    assert goes_on or len(read_metrics(tmp_path / "r")) < 3
+    train(Run(config, resume=True))
+    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted / "whole")
+    assert [line["step"] for line in ours] == [1, 2, 3]
+    if goes_on:
+        ours, theirs = ([{**x, "eval/pass@1": None} for x in part] for part in (ours, theirs))
+    assert without_times(ours) == without_times(theirs)
+    assert same_adapters(tmp_path / "r", uninterrupted / "whole")
+    if not goes_on:
+        ours, theirs = (
+            RunFolder(x / y).best for x, y in ((tmp_path, "r"), (uninterrupted, "whole"))
+        )
+        assert ours.read_text() == theirs.read_text()
+
+
+@pytest.mark.parametrize("what", ["evaluation", "tracker"])
+def test_what_fails_beside_a_step_costs_a_warning_and_no_step(
+    base, uninterrupted, tmp_path, capsys, monkeypatch, what
+):
+    config = config_of(tmp_path / "r", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION)
+    run = Run(config)
+    if what == "evaluation":
+        monkeypatch.setattr(run, "_measure", lambda _: 1 / 0)
+    else:
+        monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", lambda *_: 1 / 0)
+    train(run)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted / "whole")
+    assert [line["step"] for line in ours] == [1, 2, 3]
+    assert [x["loss"] for x in ours] == [x["loss"] for x in theirs]
