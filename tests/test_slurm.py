@@ -16,9 +16,11 @@ NODES = ("gpu1", "gpu2", "gpu3")
 STAND_INS = {
     # srun: its own options aside, what it would start on a node
     "srun": 'while [[ $1 == --* ]]; do shift; done\nexec "$@"',
-    "scontrol": 'printf "%s\\n" ' + " ".join(NODES),
-    "curl": "exit 0",
-    "mathgrpo": 'note "$0" "$@"\nsleep 30',
+    "scontrol": "\n".join(f"echo {node}; /bin/sleep 0.1" for node in NODES),
+    # every server is up once each has noted how it was started
+    "curl": f"(( $(cat noted 2>/dev/null | wc -l) >= {len(NODES) - 1} ))",
+    "sleep": "exec /bin/sleep 0.1",
+    "mathgrpo": 'note "$0" "$@"\nexec /bin/sleep 30',
     "torchrun": 'note "$0" "$@"',
 }
 
