@@ -38,10 +38,10 @@ def answer_head(place: int, answer: Answer, gold: str, *, done: bool) -> str:
     if not gold.strip():
         return head(place, label, "Give the correct answer to have this one checked.", badge(None))
     verdict = check(answer.completion.text, gold)
-    return head(place, label, reading(verdict), badge(verdict.reward))
+    return head(place, label, found_html(verdict), badge(verdict.reward))
 
 
-def reading(verdict: Verdict) -> str:
+def found_html(verdict: Verdict) -> str:
     """Which answer was found and why it counts, as HTML."""
     if verdict.extracted is None:
         return f"No answer found ({code(in_words(verdict.reason))})"
@@ -55,15 +55,17 @@ def samples_head(place: int, choice: Choice, texts: Sequence[str], gold: str) ->
     found = [v.extracted for v in verdicts]
     rewards = [v.reward for v in verdicts] if gold.strip() else None
     if rewards is None:
-        return head(place, choice.label, f"{len(texts)} samples", badge(None)), tally(found, None)
+        return head(place, choice.label, f"{len(texts)} samples", badge(None)), answer_counts(
+            found, None
+        )
     right, n = sum(rewards), len(rewards)
     low, high = exact_interval(right, n)
     rate = f'<span class="rate">{percent(right / n)} right</span>'
     below = f"{right} of {n} samples right, 95% interval {percent(low)} to {percent(high)}"
-    return head(place, choice.label, below, rate), tally(found, rewards)
+    return head(place, choice.label, below, rate), answer_counts(found, rewards)
 
 
-def tally(found: Sequence[str | None], rewards: Sequence[int] | None) -> str:
+def answer_counts(found: Sequence[str | None], rewards: Sequence[int] | None) -> str:
     """How many samples gave each answer, equal ones together, most frequent first."""
     kinds = classes(found)
     counted = Counter(kinds).most_common()

@@ -52,7 +52,7 @@ def ask_tab(page: gr.Blocks, library: Library, book: ProblemBook, answerer: Answ
                 )
             with gr.Row(elem_id="actions", elem_classes="actions"):
                 ask = gr.Button("Ask", variant="primary", elem_id="ask", min_width=90)
-                many = gr.Button("Ask many times", elem_id="many", min_width=110)
+                ask_many = gr.Button("Ask many times", elem_id="many", min_width=110)
                 stop = gr.Button("Stop", elem_id="stop", min_width=60)
                 previous = gr.Button("◀ Previous", elem_id="previous", min_width=80)
                 dice = gr.Button("Random problem", elem_id="dice", min_width=110)
@@ -185,10 +185,10 @@ def ask_tab(page: gr.Blocks, library: Library, book: ProblemBook, answerer: Answ
     going = [
         gr.on([ask.click, question.submit, gold.submit], answer_all, [*fields, colours], outputs,
               **model),
-        many.click(sample_all, [*fields, count], outputs, **model),
+        ask_many.click(sample_all, [*fields, count], outputs, **model),
     ]  # fmt: skip
     colours.change(recolour, [told, colours], tokens, **private)
-    gr.on([ask.click, question.submit, gold.submit, many.click], None, fields, None,
+    gr.on([ask.click, question.submit, gold.submit, ask_many.click], None, fields, None,
           js=remember(VIEW))  # fmt: skip
     stop.click(None, None, None, cancels=going, api_visibility="private")
 

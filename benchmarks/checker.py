@@ -23,7 +23,7 @@ from collections.abc import Callable
 from benchmarks.peers import use_peers
 from data import load_problems
 from rewards import Checker
-from rewards.parse.reading import read
+from rewards.parse.parsed_text import read
 
 LIMIT = 4_000
 ENDINGS = (

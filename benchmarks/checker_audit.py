@@ -19,7 +19,7 @@ from rewards import Checker
 from rewards.equality.answers import gold_of
 from rewards.extract.expressions import formulas
 from rewards.parse import tree as t
-from rewards.parse.reading import read
+from rewards.parse.parsed_text import read
 
 EXAMPLES = 6
 _INTEGER = re.compile(r"(?<![\w.^_{])\d+(?![\w.}])")
@@ -70,9 +70,9 @@ def echoes(problem: Problem) -> Iterator[str]:
     gold = read(problem.answer).words
     for found in formulas(problem.question):
         for text in (found.text, *(found.text.split("=") if "=" in found.text else ())):
-            reading = read(text)
-            plain = reading.number or re.fullmatch(r"\d+th|[a-z]", reading.words)
-            if text.strip() and not plain and reading.words != gold:
+            parsed = read(text)
+            plain = parsed.number or re.fullmatch(r"\d+th|[a-z]", parsed.words)
+            if text.strip() and not plain and parsed.words != gold:
                 yield text
 
 
@@ -82,12 +82,8 @@ def audit(problems: list[Problem], checkers: dict[str, Checker]) -> dict[str, li
     value = checkers["value"]
     for problem in problems:
         gold = problem.answer
-        reading = read(gold_of(gold), is_gold=True)
-        if (
-            not reading.trees
-            and not reading.number
-            and not re.fullmatch(r"[a-z]{2,}", reading.words)
-        ):
+        parsed = read(gold_of(gold), is_gold=True)
+        if not parsed.trees and not parsed.number and not re.fullmatch(r"[a-z]{2,}", parsed.words):
             found["unreadable"].append(gold)
         for form, checker in checkers.items():
             if not checker.check(rf"\boxed{{{gold}}}", gold).reward:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from common.errors import OneLineParser, UserError, run_command
-from data.arguments import add_arguments, reading
+from data.arguments import add_arguments, load_options
 from data.load import is_made, open_rows
 from data.pairs import pairs_of_run
 from data.problem import write_problems
@@ -57,7 +57,7 @@ def pairs_command(options: argparse.Namespace) -> None:
 
 
 def show_command(options: argparse.Namespace) -> None:
-    how = reading(options)
+    how = load_options(options)
     # A command stands above the rooms it puts together: the contracts name this one import.
     from eval.inspection import show
 

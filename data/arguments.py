@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def reading(options: argparse.Namespace) -> dict[str, Any]:
+def load_options(options: argparse.Namespace) -> dict[str, Any]:
     """What these options say, as the keywords of `load_problems`; raises UserError."""
     pairs = text_pairs(options.fields, "--fields")
     fields = dict(pairs)

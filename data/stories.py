@@ -123,7 +123,7 @@ def teams(draw: random.Random) -> Story:
     )
 
 
-def reading(draw: random.Random) -> Story:
+def book(draw: random.Random) -> Story:
     name = draw.choice(NAMES)
     per_day, days, left = draw.randint(5, 12), draw.randint(2, 7), draw.randint(10, 40)
     pages = per_day * days + left
@@ -273,7 +273,7 @@ def farm(draw: random.Random) -> Story:
 # By level, that is by number of steps.
 TEMPLATES: dict[int, tuple[Template, ...]] = {
     1: (gathering, giving, boxes, sharing),
-    2: (shopping, bakery, teams, reading, twice),
+    2: (shopping, bakery, teams, book, twice),
     3: (wages, market, garden, trip),
     4: (school, savings, farm),
 }

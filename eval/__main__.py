@@ -23,18 +23,18 @@ def main(argv: list[str]) -> None:
 
 
 def eval_command(argv: list[str]) -> None:
-    from eval.options import asked_by, parser
+    from eval.options import parser, request_of
 
     options = parser().parse_args(argv)
-    asked = asked_by(options)
+    request = request_of(options)
     if ranks.is_first():
         make_folder(Path(options.out).parent)
 
-    from eval.many import evaluate_all  # heavy imports, once what was asked is known good
     from eval.result import print_results
+    from eval.sweep import evaluate_all  # heavy imports, once what was asked is known good
 
     with ranks.joined():
-        for found in evaluate_all(asked, Path(options.out)):
+        for found in evaluate_all(request, Path(options.out)):
             if ranks.is_first():
                 print_results(found)
 

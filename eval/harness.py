@@ -12,9 +12,9 @@ from common.errors import UserError
 from common.progress import progress_bar
 from data import Problem, PromptTemplate
 from data.problem import with_unique_ids
-from eval.asked import check_ks
 from eval.journal import Journal
 from eval.judge import judge
+from eval.request import check_ks
 from eval.result import Result, summarize
 from rewards import Checker
 from sampling import Completion, Sampler, SamplingParams

@@ -91,8 +91,8 @@ def inspect_problems(
     )
 
 
-def show(source: str, reading: dict[str, Any], prompt: PromptTemplate | None) -> list[str]:
+def show(source: str, how: dict[str, Any], prompt: PromptTemplate | None) -> list[str]:
     """The lines of `data show`; raises UserError as `load_problems` does."""
-    problems = load_problems(source, **reading)
+    problems = load_problems(source, **how)
     with Checker() as checker:
         return inspect_problems(problems, checker, prompt).lines()

@@ -8,11 +8,11 @@ from common.errors import OneLineParser, UserError
 from common.files import check_replaceable
 from common.pairs import values
 from data import load_problems
-from data.arguments import add_arguments, reading
+from data.arguments import add_arguments, load_options
 from data.prompts import NAMES
 from data.shots import SHOTS
-from eval.asked import BASE, Asked, check_ks
 from eval.files import RESULT
+from eval.request import BASE, EvalRequest, check_ks
 from sampling import BACKENDS, SamplingParams
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -71,7 +71,7 @@ def _add_prompt(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def asked_by(options: argparse.Namespace) -> Asked:
+def request_of(options: argparse.Namespace) -> EvalRequest:
     """What the options ask for, the problems loaded; raises UserError for the first thing wrong."""
     ks = _ks(options)
     if not 0 <= options.shots <= len(SHOTS):
@@ -94,12 +94,12 @@ def asked_by(options: argparse.Namespace) -> Asked:
         "shots": options.shots,
         "chat_template_kwargs": values(options.chat_template_kwargs, "--chat-template-kwargs"),
     }
-    how = reading(options)
+    how = load_options(options)
     for listed, option in ((options.adapter, "--adapter"), (options.data, "--data")):
         if twice := {name for name in listed if listed.count(name) > 1}:
             raise UserError(f"{option} names {twice.pop()} twice")
     _check_adapters(options.adapter)
-    asked = Asked(
+    request = EvalRequest(
         model=options.model,
         adapters=[None if a == BASE else a for a in options.adapter] or [None],
         sets={source: [] for source in options.data},
@@ -112,10 +112,10 @@ def asked_by(options: argparse.Namespace) -> Asked:
         options=engine,
         export=options.export,
     )
-    for place in asked.places(Path(options.out)).values():
+    for place in request.places(Path(options.out)).values():
         check_replaceable(place, RESULT)
     sets = {source: load_problems(source, **how) for source in options.data}
-    return asked.with_sets(sets)
+    return request.with_sets(sets)
 
 
 def _ks(options: argparse.Namespace) -> list[int]:

@@ -8,11 +8,11 @@ import functools
 import time
 from collections.abc import Iterable, Iterator
 
-from rewards.equality.answers import Form, Undecided, decide
+from rewards.equality.answers import Form, Undecided, compare
 from rewards.extract import Extraction, extract
 from rewards.extract.expressions import formulas
 from rewards.parse.normalize import without_spaces
-from rewards.parse.reading import read
+from rewards.parse.parsed_text import read
 from rewards.parse.tokens import MAX_LENGTH
 from rewards.verdict import Verdict, verdict
 from rewards.workers.pool import Pair, Pool, Rules
@@ -51,7 +51,7 @@ class Checker:
         """
         begun = time.perf_counter()
         found = extract(completion, strict=self.strict, truncated=truncated)
-        decision = decide(found, gold, self.form)
+        decision = compare(found, gold, self.form)
         if isinstance(decision, Undecided):
             decision = self._pool.ask(decision, self.timeout)
         return verdict(found, decision, begun)
@@ -97,13 +97,11 @@ def is_echo(answer: str | None, question: str) -> bool:
     """
     if not answer or len(answer) > MAX_LENGTH:
         return False
-    reading = read(answer)
-    if reading.number or len(reading.words) < 3:
+    parsed = read(answer)
+    if parsed.number or len(parsed.words) < 3:
         return False
     given = (side for one in formulas(question) for side in (one.text, *one.text.split("=")))
-    return any(
-        without_spaces(read(side).normal) == without_spaces(reading.normal) for side in given
-    )
+    return any(without_spaces(read(side).normal) == without_spaces(parsed.normal) for side in given)
 
 
 def equal(answer: str, other: str) -> bool:
@@ -112,5 +110,5 @@ def equal(answer: str, other: str) -> bool:
     Numbers, exact expressions, lists, sets and texts are compared; what would take a worker
     counts as different. Never raises.
     """
-    decision = decide(Extraction("boxed", (answer,)), other)
+    decision = compare(Extraction("boxed", (answer,)), other)
     return isinstance(decision, tuple) and decision[0] == 1

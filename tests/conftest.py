@@ -27,7 +27,7 @@ check_rooms()  # before any of them is imported
 
 from common.errors import UserError
 from models.fetch import cache_folder, fetch
-from tests.nursery import Command, elsewhere, preload
+from tests.fork_server import Command, empty_folder, preload
 from train.config import SftConfig, TrainConfig, check_config
 from train.run import Run, train
 from train.supervised import run_sft
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _away_from_the_checkout() -> Iterator[None]:
     """Tests start in an empty folder, as do their commands: none sees the user's `runs/`."""
     begun_in = Path.cwd()
-    os.chdir(elsewhere())
+    os.chdir(empty_folder())
     yield
     os.chdir(begun_in)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.console import COMMANDS
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 MODULES = {command.module for command in COMMANDS.values()}

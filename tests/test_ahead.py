@@ -13,7 +13,7 @@ from common.errors import UserError
 from sampling import SamplingParams, load_sampler
 from sampling.process import SamplerProcess
 from tests.conftest import config_of
-from tests.nursery import Command
+from tests.fork_server import Command
 from tests.test_parallel import (
     adapter,
     assert_same_run,

@@ -9,7 +9,7 @@ import pandas
 import pytest
 import tomli_w
 
-from app.answer_view import reading, tally
+from app.answer_view import answer_counts, found_html
 from app.evolution import read_evolution
 from app.files import read_metrics
 from app.formulas import CLOSE, CLOSE_DISPLAY, OPEN, OPEN_DISPLAY, to_markdown
@@ -199,8 +199,8 @@ def test_model_output_becomes_text_and_formulas_never_markup():
     assert to_markdown(r"so $x^2$ and \boxed{\frac{1}{2}}").count(OPEN) == 2
     assert "<" not in to_markdown("$a<b$") + to_markdown("$*a*$").replace("*", "<")
     assert to_markdown("<b>", (0, 1)) == "<mark>&#60;</mark>b&#62;"
-    for shown in (reading(check(HOSTILE, "17")), tally([HOSTILE], [0])):
+    for shown in (found_html(check(HOSTILE, "17")), answer_counts([HOSTILE], [0])):
         assert "<script" not in shown
         assert "<img" not in shown
-    table = tally(["<b>1</b>", "1", None], [1, 0, 0])
+    table = answer_counts(["<b>1</b>", "1", None], [1, 0, 0])
     assert "<b>1</b>" not in table

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import serve, serve_as, visit
-from tests.nursery import Command, preload
+from tests.fork_server import Command, preload
 
 OFF = [
     "/gradio_api/upload",

@@ -8,7 +8,7 @@ import pytest
 from app.__main__ import main
 from app.options import parser, read_config, read_options
 from common.errors import UserError
-from tests.nursery import ROOT, command
+from tests.fork_server import ROOT, command
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmarks.ladder import command
 from benchmarks.ladder_table import BESIDE, LADDER, QUESTIONS
 from benchmarks.peers import requirement
 from common.errors import UserError
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 from train.config import TrainConfig, load_config
 from train.registry import ALGORITHMS
 

@@ -11,13 +11,13 @@ from common.errors import UserError
 from common.files import write_text
 from models.loading import load_tokenizer
 from tests.conftest import run_settings
-from tests.nursery import ROOT, command
+from tests.fork_server import ROOT, command
 from train.config import TrainConfig, check_config, load_config, to_toml
 
 LIMITED = """
 import resource
 import sys
-import eval.harness, eval.many, sampling.torch_sampler
+import eval.harness, eval.sweep, sampling.torch_sampler
 from common.errors import run_command
 from eval.__main__ import main
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from transformers import Qwen2Config, Qwen3Config
 
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 from train.config import TrainConfig, load_config
 from train.plan import estimate, show_plan
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 
 
 def test_import_contracts_are_kept():

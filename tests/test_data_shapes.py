@@ -11,7 +11,7 @@ from common.errors import UserError
 from data import load_problems, write_problems
 from data.golds import boxed_answer, read_gold
 from rewards import check
-from tests.nursery import command
+from tests.fork_server import command
 
 # Rows made by hand in the shape of each set: the columns are theirs, the contents ours.
 SETS = {

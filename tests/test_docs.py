@@ -16,7 +16,7 @@ from app.runs import Library
 from eval.__main__ import main as evaluate
 from rewards.functions import load_function
 from tests.conftest import run_settings
-from tests.nursery import ROOT, command
+from tests.fork_server import ROOT, command
 from tests.pages import MODULES, PAGES, Documented, blocks, commands, links, paths, settings
 from train.config import SftConfig, TrainConfig, check_config
 from train.config.load import known_keys

@@ -13,7 +13,7 @@ from eval.compare import compare
 from eval.intervals import difference_interval, mean_interval
 from eval.passk import all_right_at_k, pass_at_k
 from eval.result import load_result
-from tests.nursery import command
+from tests.fork_server import command
 
 
 def test_pass_at_k_equals_enumeration_over_all_subsets():

@@ -7,7 +7,7 @@ import pytest
 from common.errors import UserError
 from common.files import Contents, whole_folder
 from eval.compare import compare
-from tests.nursery import command
+from tests.fork_server import command
 from tests.test_evaluation import result
 
 KEYS = (

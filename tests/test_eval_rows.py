@@ -7,12 +7,12 @@ import pytest
 
 from common.errors import UserError
 from data import Problem, PromptTemplate, load_problems
-from eval.asked import Asked
 from eval.harness import evaluate, sample_problems
-from eval.many import engine_options
+from eval.request import EvalRequest
+from eval.sweep import engine_options
 from rewards import Checker
 from sampling import Completion, SamplingParams, load_sampler
-from tests.nursery import command
+from tests.fork_server import command
 
 ASKED = SamplingParams(max_tokens=8)
 
@@ -100,7 +100,7 @@ def test_vllm_gets_room_for_the_greatest_rank_of_the_adapters_and_the_options_na
 
     def options(count, backend="vllm", **more):
         return engine_options(
-            Asked(
+            EvalRequest(
                 model=str(base), adapters=[None, *adapters[:count]], sets={}, params=ASKED, n=1,
                 ks=[1], prompt={}, backend=backend, dtype="auto", options=more, export=False,
             )

@@ -19,7 +19,7 @@ from eval.result import load_result
 from eval.votes import classes, majority_right
 from models.loading import load_tokenizer
 from rewards import check
-from tests.nursery import Command, command
+from tests.fork_server import Command, command
 
 ASK = ("--data", "synth:heldout,n=120,levels=1-2", "--n", "16", "--k", "1,4", "--max-tokens", "24")
 

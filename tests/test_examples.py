@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 
 FILE = ROOT / "examples" / "grpo_in_one_file.py"
 

@@ -23,7 +23,7 @@ from models.loading import load_adapter, load_model
 from sampling import Completion
 from sampling.vllm_options import has_vllm
 from tests.conftest import run_settings
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 from tests.test_sampling import logprob_gap
 from train.policy import Policy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nursery import ROOT, command
+from tests.fork_server import ROOT, command
 from train.config.renamed import RENAMED, SECTIONS
 
 LIST = "import os; print(os.getcwd(), sorted(os.listdir()))"
@@ -19,7 +19,7 @@ def test_no_test_and_no_command_of_a_test_starts_where_the_users_runs_are():
     assert not Path.cwd().is_relative_to(ROOT)
     there = subprocess.run([sys.executable, "-c", LIST], capture_output=True, text=True).stdout
     assert there.split()[0] == str(Path.cwd())
-    done = command("eval", "compare", "README.md", "pyproject.toml")  # as the nursery sees them
+    done = command("eval", "compare", "README.md", "pyproject.toml")  # as the fork server sees them
     assert done.returncode == 2
     assert "README.md" in done.stderr
     word = "cwd=" + "ROOT"

@@ -9,7 +9,7 @@ from tests.plain import Plain
 from tests.toys import toy_learner, toy_policy, toy_rollout
 from train.algorithms.grpo import resolved_correction
 from train.policy.logprobs import Truncation
-from train.update import Tally, update
+from train.update import MetricSums, update
 
 TRUNCATIONS = [{"top_p": 0.9}, {"top_k": 5}, {"min_p": 0.1}, {"top_p": 0.95, "top_k": 6}]
 
@@ -102,14 +102,14 @@ def test_neither_dropout_nor_later_steps_count_as_the_samplers_fault(dropout, op
 
 
 def test_without_frozen_log_probs_the_gap_is_taken_before_the_first_step_only():
-    tally = Tally()
+    sums = MetricSums()
     policy = toy_policy()
     algorithm = toy_learner(policy=policy)
     [micro] = algorithm.prepare(toy_rollout(("mixed",))).all_micro_batches()
-    tally.add_sampler_gap(micro, micro.sampler_logprobs)
-    tally.add_step(1.0)
-    tally.add_sampler_gap(micro, micro.sampler_logprobs - 1)
-    assert tally.means()["sampler_kl"] == 0.0
+    sums.add_sampler_gap(micro, micro.sampler_logprobs)
+    sums.add_step(1.0)
+    sums.add_sampler_gap(micro, micro.sampler_logprobs - 1)
+    assert sums.means()["sampler_kl"] == 0.0
 
 
 def test_auto_corrects_vllm_in_bfloat16_alone_and_says_why(capsys):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from common.files import write_text
 from tests.conftest import config_of
-from tests.nursery import Command
+from tests.fork_server import Command
 from tests.test_survival import without_times
 from train.config import to_toml
 from train.records.metrics import read_metrics

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ROOMS = PROJECT["tool"]["importlinter"]["root_packages"]

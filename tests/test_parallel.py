@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import run_settings
-from tests.nursery import Command
+from tests.fork_server import Command
 from train.config import TrainConfig, check_config, to_toml
 
 CHANGES_WITH_THE_CUT = ("time/", "tokens_per_s", "memory_gib")

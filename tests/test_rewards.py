@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data import synthesize
 from rewards import Checker, check
 from rewards.extract import extract
-from tests.nursery import command
+from tests.fork_server import command
 from tests.test_hostile import SLOW
 
 RIGHT = [

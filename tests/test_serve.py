@@ -14,7 +14,7 @@ from sampling.server import server_command, server_environment
 from sampling.vllm_options import PLUGIN, has_vllm
 from sampling.vllm_plugin import OPERATIONS, spare_base_rows, sparing
 from tests.conftest import config_of
-from tests.nursery import command
+from tests.fork_server import command
 
 CONFIG, WEIGHTS = FILES
 TOKEN = "a-secret-of-this-test"

@@ -8,7 +8,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 from sampling.__main__ import parser as serve_parser
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 from train.config import TrainConfig, load_config
 
 FILES = sorted((ROOT / "examples" / "slurm").glob("*.sbatch"))

@@ -17,7 +17,7 @@ from models.plain import shares_prompts
 from sampling import SamplingParams, load_sampler
 from sampling.vllm_options import has_vllm
 from tests.conftest import config_of
-from tests.nursery import command
+from tests.fork_server import command
 from tests.test_families import own_logprobs
 from tests.test_sampling import logprob_gap, make_policy, penalising, tokens_of, transformers_greedy
 from tests.test_survival import without_times

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from common.errors import UserError
 from common.files import write_text
 from tests.conftest import config_of
-from tests.nursery import Command, command
+from tests.fork_server import Command, command
 from train.config import TrainConfig, load_config, to_toml
 from train.records.checkpoint import latest_checkpoint
 from train.records.metrics import read_metrics

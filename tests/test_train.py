@@ -14,7 +14,7 @@ from eval.result import load_result
 from models.head import Head
 from models.loading import load_model, load_tokenizer
 from tests.conftest import config_of
-from tests.nursery import ROOT
+from tests.fork_server import ROOT
 from train.advantages import group_advantages
 from train.algorithms.grpo import Grpo, GrpoSettings
 from train.config import SftConfig, TrainConfig, check_config, load_config, to_toml

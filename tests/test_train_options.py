@@ -18,7 +18,7 @@ from models.loading import load_tokenizer
 from rewards import check
 from sampling.completion import Completion
 from tests.conftest import config_of
-from tests.nursery import command
+from tests.fork_server import command
 from tests.toys import toy_rollout
 from train.build import longest_call
 from train.config import to_toml

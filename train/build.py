@@ -12,9 +12,9 @@ from common import ranks
 from common.errors import UserError
 from data import Mixture, Problem, PromptTemplate
 from data.mixture import source_names
-from eval.many import adapter_rank
 from eval.overlap import find_overlaps
 from eval.shared import SharedSampler
+from eval.sweep import adapter_rank
 from models.fit import refuse_unfit
 from models.loading import context_length, load_adapter
 from models.packed import compile_layers

@@ -47,7 +47,7 @@ def update(
 def _descend(
     policy: "Policy", optimizer: torch.optim.Optimizer, batch: Batch, algorithm: Algorithm
 ) -> Metrics:
-    settings, tally = algorithm.config.optimizer, Tally()
+    settings, sums = algorithm.config.optimizer, MetricSums()
     policy.model.train()
     for epoch in range(settings.epochs):
         for minibatch in batch.minibatches(epoch):
@@ -60,17 +60,17 @@ def _descend(
                     (out.loss * 0).backward()
                     continue
                 out.loss.backward()
-                tally.add_sampler_gap(micro, forward.logprobs, epoch)
-                tally.add(out.loss, out.metrics, forward.entropy.detach(), micro)
+                sums.add_sampler_gap(micro, forward.logprobs, epoch)
+                sums.add(out.loss, out.metrics, forward.entropy.detach(), micro)
             add_gradients(optimizer)
             norm = _clip(optimizer, settings.max_grad_norm)
             if math.isfinite(norm):  # else the step is skipped, and counted
                 optimizer.step()
-            tally.add_step(norm)
+            sums.add_step(norm)
             optimizer.zero_grad(set_to_none=True)
     policy.model.eval()
-    tally.take_all_ranks()
-    return tally.means()
+    sums.take_all_ranks()
+    return sums.means()
 
 
 def forward_pass(policy: "Policy", micro: MicroBatch, entropy_gradient: bool = False) -> Forward:
@@ -94,7 +94,7 @@ def _clip(optimizer: torch.optim.Optimizer, limit: float) -> float:
 PART = "part/"  # before the name of a part of the loss, among a loss's metrics
 
 
-class Tally:
+class MetricSums:
     """Sums over micro-batches and steps, made into the means that metrics.jsonl shows.
 
     What a micro-batch adds stays on its device until the end: reading it would wait for the GPU.
@@ -114,7 +114,7 @@ class Tally:
         for name, value in values.items():
             self._kept.setdefault(name, []).append(value.detach())
 
-    def _settle(self) -> None:
+    def _read(self) -> None:
         """Read what was kept, once for each name."""
         for name, values in self._kept.items():
             numbers = torch.stack([value.double() for value in values]).tolist()
@@ -151,7 +151,7 @@ class Tally:
 
     def take_all_ranks(self) -> None:
         """Make the sums those of all ranks."""
-        self._settle()
+        self._read()
         self.sums = sum_tallies({**self.sums, "loss": self.loss})
         self.loss = self.sums.pop("loss")
         tops = [top for top in ranks.gather(self.ratio_max) if top is not None]
@@ -168,7 +168,7 @@ class Tally:
 
     def means(self) -> Metrics:
         """What metrics.jsonl shows of an update."""
-        self._settle()
+        self._read()
         tokens = self.sums.get("tokens", 0.0)
 
         def mean(name: str, count: float = tokens) -> float | None:

@@ -15,7 +15,7 @@ from rewards.extract import Extraction, extract
 from rewards.extract.expressions import stated_values
 from rewards.parse import tree as t
 from rewards.parse.normalize import without_spaces
-from rewards.parse.reading import Reading, is_known, read
+from rewards.parse.parsed_text import ParsedText, is_known, read
 
 Form = Literal["value", "final"]
 Decision = tuple[int, str, str | None]  # reward, reason, read as
@@ -42,17 +42,17 @@ class Undecided:
     read_as: str
 
 
-def decide(found: Extraction, gold: str, form: Form = "value") -> Decision | Undecided:
+def compare(found: Extraction, gold: str, form: Form = "value") -> Decision | Undecided:
     """The decision on an extracted answer, or what is left to compare."""
     if not found.parts:
         return 0, "no answer", None
     if sum(map(len, found.parts)) > LONG:
         return int(found.text == gold), "too long to be read", None
-    return _decide(found.parts, found.rule != "boxed", gold, form)
+    return _compare(found.parts, found.rule != "boxed", gold, form)
 
 
 @functools.lru_cache(maxsize=8192)
-def _decide(
+def _compare(
     parts: tuple[str, ...], in_sentence: bool, gold: str, form: Form
 ) -> Decision | Undecided:
     answer = parts[0] if len(parts) == 1 else ", ".join(_different(parts))
@@ -62,7 +62,7 @@ def _decide(
     if in_sentence and decision[1] == "unreadable":
         values = tuple(_different(stated_values(answer)))
         if values and ", ".join(values) != answer:
-            return _decide(values, False, gold, form)
+            return _compare(values, False, gold, form)
     return decision
 
 
@@ -71,8 +71,8 @@ def gold_of(gold: str) -> str:
     """The answer in a gold that is a whole text: a worked solution, a box, a sentence."""
     if "\\boxed" in gold or "\\fbox" in gold or "####" in gold:
         return extract(gold, strict=True).text or gold
-    reading = read(gold, is_gold=True)
-    if reading.number or reading.trees or " " not in reading.normal:
+    parsed = read(gold, is_gold=True)
+    if parsed.number or parsed.trees or " " not in parsed.normal:
         return gold
     if "$" in gold or "\n" in gold or len(gold) > 40:
         found = extract(gold, strict=True)
@@ -95,7 +95,7 @@ def _compared(answer: str, gold: str, form: Form, arithmetic: QuickArithmetic):
     return int(verdict), rule, mine.normal[:500]
 
 
-def decide_precisely(question: Undecided) -> Decision:
+def compare_precisely(question: Undecided) -> Decision:
     """The rest of a decision; takes as long as it takes, so only where it can be killed."""
     found = _compared(question.answer, question.gold, question.form, _PRECISE)
     if isinstance(found, Undecided):
@@ -104,7 +104,7 @@ def decide_precisely(question: Undecided) -> Decision:
 
 
 def _same_reading(
-    answer: Reading, gold: Reading, form: Form, arithmetic: QuickArithmetic
+    answer: ParsedText, gold: ParsedText, form: Form, arithmetic: QuickArithmetic
 ) -> tuple[Answer, str]:
     """Whether the readings mean the same (None: the arithmetic cannot tell), and the rule."""
     if answer.number and gold.number:
@@ -160,7 +160,7 @@ def _natural(tree: t.Tree) -> t.Tree:
     return t.with_parts(tree, _natural)
 
 
-def _same_choice(answer: Reading, gold: Reading) -> bool | None:
+def _same_choice(answer: ParsedText, gold: ParsedText) -> bool | None:
     """For a gold that is a choice, or several; None where the answer names none."""
     wanted = gold.choice()
     text = answer.without_font.strip("{}")
@@ -195,8 +195,8 @@ def _different(parts: tuple[str, ...]) -> list[str]:
     """The parts without those that only repeat another's text or exact value."""
     kept: dict[object, str] = {}
     for part in parts:
-        reading = read(part)
-        value = reading.number.value if reading.number else without_spaces(reading.normal)
+        parsed = read(part)
+        value = parsed.number.value if parsed.number else without_spaces(parsed.normal)
         kept.setdefault(value, part)
     return list(kept.values())
 

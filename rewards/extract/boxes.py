@@ -3,8 +3,8 @@
 import re
 
 from rewards.extract.around import with_surroundings
+from rewards.parse.modifiers import is_compared, is_denied, multiplier
 from rewards.parse.units import unit_behind
-from rewards.parse.words import is_compared, is_denied, multiplier
 
 MAX_BOXES = 50  # that are joined to one list
 

@@ -4,8 +4,8 @@ import re
 from typing import NamedTuple
 
 from rewards.extract.surroundings import formula_around, left_side, unit_end, with_larger_unit
+from rewards.parse.modifiers import is_compared, is_denied, is_set_aside
 from rewards.parse.units import parse_unit
-from rewards.parse.words import is_compared, is_denied, is_set_aside
 
 TAIL = 50_000  # characters of the end of a completion that are searched for unmarked answers
 MAX_PARTS = 50

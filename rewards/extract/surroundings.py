@@ -2,7 +2,7 @@
 
 import re
 
-from rewards.parse.reading import read
+from rewards.parse.parsed_text import read
 from rewards.parse.tokens import MEASURED_IN
 from rewards.parse.units import Unit, parse_unit, unit_behind
 

@@ -3,7 +3,7 @@
 import re
 
 from rewards.extract.expressions import MAX_PARTS, Found, formulas, number_spans, whole_expression
-from rewards.parse.words import is_compared, is_denied, is_set_aside
+from rewards.parse.modifiers import is_compared, is_denied, is_set_aside
 
 MAX_LINE = 300
 _WORDS = r"(?:or|and|y|e|o|u|et|ou|und|oder|и|или)"

@@ -1,8 +1,8 @@
 """A place in a list of tokens, with limits on depth; the base of the parser."""
 
+from rewards.parse.modifiers import SEPARATORS
 from rewards.parse.tokens import Token, Unreadable
 from rewards.parse.units import Unit
-from rewards.parse.words import SEPARATORS
 
 MAX_DEPTH = 40
 MAX_CHAIN = 40  # divisions or signs behind a value in a row

@@ -1,9 +1,9 @@
-"""Sums, products, powers and functions: the arithmetic between the atoms."""
+"""Sums, products, powers and functions: the arithmetic between the primaries."""
 
 from rewards.parse import tree as t
-from rewards.parse.atoms import Atoms
 from rewards.parse.cursor import MAX_CHAIN
 from rewards.parse.names import CALLS, GREEK
+from rewards.parse.primaries import Primaries
 from rewards.parse.tokens import Token, Unreadable
 from rewards.parse.units import parse_unit
 
@@ -24,7 +24,7 @@ _STARTERS = frozenset(
 )  # fmt: skip
 
 
-class Expressions(Atoms):
+class Expressions(Primaries):
     """Recursive descent: sum, product, power, function."""
 
     def sum(self) -> t.Tree:

@@ -2,7 +2,7 @@
 
 Full-width digits, typographic minus signs, `½`, `²`, `√`, `\\dfrac`, `\\left(`, `\\,`, fonts, `\\$`
 and their like are rewritten. Every step is linear in the length of the text, and each text is
-normalised once, by `rewards.parse.reading`.
+normalised once, by `rewards.parse.parsed_text`.
 """
 
 import re

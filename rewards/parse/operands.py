@@ -4,9 +4,9 @@ from fractions import Fraction
 
 from rewards.parse import tree as t
 from rewards.parse.expressions import Expressions
+from rewards.parse.modifiers import NEGATIVE, change_value_after, change_value_before, multiplier
 from rewards.parse.tokens import Token, Unreadable
 from rewards.parse.units import Unit
-from rewards.parse.words import NEGATIVE, change_value_after, change_value_before, multiplier
 
 _SETS = {
     "\\cup": "union", "\\cap": "intersection", "\\setminus": "difference",

@@ -7,10 +7,10 @@ any guard could see it.
 
 from rewards.parse import tree as t
 from rewards.parse.expressions import SIGNS
+from rewards.parse.modifiers import change_value_before
 from rewards.parse.names import FIGURES, GREEK
 from rewards.parse.operands import Operands
 from rewards.parse.tokens import Token, Unreadable, tokenize
-from rewards.parse.words import change_value_before
 
 RELATIONS = {"=": "=", "<": "<", ">": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\equiv": "="}
 APPROXIMATE = ("\\approx", "\\simeq", "\\sim", "\\doteq", "\\cong")

@@ -3,9 +3,9 @@
 import re
 from typing import Literal, NamedTuple
 
+from rewards.parse.modifiers import MULTIPLIERS
 from rewards.parse.spelling import DOLLAR, MONEY, ROW
 from rewards.parse.units import CURRENCIES, Unit, unit_behind
-from rewards.parse.words import MULTIPLIERS
 
 MAX_LENGTH = 4_000  # characters of an answer
 MAX_TOKENS = 1_500

@@ -14,7 +14,7 @@ import time
 import mpmath  # noqa: F401 - before the first question, so that no limit pays for it
 
 from rewards.equality import symbolic
-from rewards.equality.answers import Undecided, decide, decide_precisely
+from rewards.equality.answers import Undecided, compare, compare_precisely
 from rewards.extract import extract
 from rewards.verdict import Verdict, verdict
 from rewards.workers.pool import Pair, Rules
@@ -44,7 +44,7 @@ def _share(pairs: list[Pair], rules: Rules) -> None:
     for completion, gold, *truncated in pairs:
         begun = time.perf_counter()
         found = extract(completion, strict=rules.strict, truncated=bool(truncated and truncated[0]))
-        decision = decide(found, gold, rules.form)
+        decision = compare(found, gold, rules.form)
         if isinstance(decision, Undecided):
             if done:  # these are safe, whatever the next one does
                 _say([dataclasses.astuple(v) for v in done])
@@ -60,7 +60,7 @@ def _share(pairs: list[Pair], rules: Rules) -> None:
 
 def _decided(question: Undecided) -> tuple[int, str, str | None]:
     try:
-        return decide_precisely(question)
+        return compare_precisely(question)
     except (Exception, RecursionError, MemoryError) as error:  # whatever sympy raises
         return 0, f"cannot be compared ({type(error).__name__})", question.read_as
 

@@ -28,7 +28,7 @@ from train.algorithms.ppo import Ppo, PpoSettings
 from train.batch import Batch, Row, Unit
 from train.records.metrics import Metrics
 from train.rollout import Rollout
-from train.update import Tally
+from train.update import MetricSums
 
 
 class RlhfSettings(PpoSettings, LearnsFromPairs):
@@ -104,7 +104,7 @@ class Rlhf(Ppo):
         if not self.modelling:
             return None
         units = [unit for part in batch.minibatches() for unit in part.units]
-        tally, right, total = Tally(), 0.0, 0.0
+        sums, right, total = MetricSums(), 0.0, 0.0
         for micro in batch.micro_batches(units):
             scores = self.model.score(batch.rollout, micro.rows).view(-1, 2)
             loss = preference_loss(scores[:, 0], scores[:, 1]).sum() / len(units)
@@ -112,12 +112,12 @@ class Rlhf(Ppo):
             total += float(loss.detach())
             right += float((scores[:, 0] > scores[:, 1]).sum())
         if units:
-            tally.add_step(self._step())
+            sums.add_step(self._step())
         if not self.modelling:  # frozen from here on
             scores = self._scores(batch.rollout)
             self.mean, self.spread = float(scores.mean()), max(1e-3, float(scores.std()))
         return {
-            **tally.means(),
+            **sums.means(),
             "rlhf/pairs": len(units),
             "rlhf/loss": total,
             "rlhf/accuracy": right / len(units) if units else None,

@@ -29,7 +29,7 @@ from train.config.algorithm import AlgorithmSettings, Normalizes, SkipsTruncated
 from train.losses import LossOutput, Normalizer
 from train.records.metrics import Metrics
 from train.rollout import Rollout
-from train.update import Tally
+from train.update import MetricSums
 
 
 class NaturalSettings(SkipsTruncated, Normalizes):
@@ -70,22 +70,22 @@ class Trpo(Algorithm):
         self.freeze_old(batch)
 
     def take_step(self, batch: Batch) -> Metrics:
-        tally = Tally()
+        sums = MetricSums()
         [minibatch] = batch.minibatches()
         micros = list(batch.micro_batches(minibatch.units))
         if not micros:
-            return tally.means()
+            return sums.means()
         settings, whole = self.settings, minibatch.whole
         parameters = self.policy.parameters
         for micro in micros:
-            self._surrogate(micro, whole, tally).backward()
+            self._surrogate(micro, whole, sums).backward()
         gradient = -flat([p.grad for p in parameters])
         for parameter in parameters:
             parameter.grad = None
         norm = float(gradient.norm())
         if not math.isfinite(norm) or not gradient.any():
-            tally.add_step(norm)
-            return tally.means()
+            sums.add_step(norm)
+            return sums.means()
 
         product = self.fisher(*self._fisher_batch(batch))
 
@@ -95,18 +95,18 @@ class Trpo(Algorithm):
         direction = conjugate_gradient(fisher, gradient, settings.cg_steps)
         curvature = float(direction @ fisher(direction))
         if not math.isfinite(curvature) or curvature <= 0:
-            tally.add_step(math.nan)  # skipped, and counted
-            return tally.means()
+            sums.add_step(math.nan)  # skipped, and counted
+            return sums.means()
         step = direction * math.sqrt(2 * settings.delta / curvature)
         shrink, kl = self._move(micros, whole, step)
-        tally.add_step(norm if math.isfinite(kl) else math.nan)
-        return {**tally.means(), "trpo/step": shrink, "trpo/kl": kl}
+        sums.add_step(norm if math.isfinite(kl) else math.nan)
+        return {**sums.means(), "trpo/step": shrink, "trpo/kl": kl}
 
-    def _surrogate(self, micro: MicroBatch, whole: Normalizer, tally: Tally) -> Tensor:
+    def _surrogate(self, micro: MicroBatch, whole: Normalizer, sums: MetricSums) -> Tensor:
         logprobs, entropy = self.policy.logprobs(micro.layout)
-        tally.add_sampler_gap(micro, logprobs)
+        sums.add_sampler_gap(micro, logprobs)
         out = self.loss(micro, Forward(logprobs, entropy, entropy), whole)
-        tally.add(out.loss, out.metrics, entropy.detach(), micro)
+        sums.add(out.loss, out.metrics, entropy.detach(), micro)
         return out.loss
 
     def _fisher_batch(self, batch: Batch) -> tuple[list[MicroBatch], int]:

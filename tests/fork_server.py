@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 os.environ["PYTHONPATH"] = str(ROOT)  # processes find the rooms from any folder
-HEAVY = ("train.run", "eval.many", "eval.report", "train.plan")
+HEAVY = ("train.run", "eval.sweep", "eval.report", "train.plan")
 
 
 class Command:
@@ -40,7 +40,7 @@ class Command:
         self.error.touch()
         self.returncode: int | None = None
         files = {"out": str(self.out), "error": str(self.error)}
-        asked = {"run": self.words, "env": env or {}, "start": str(start or elsewhere())}
+        asked = {"run": self.words, "env": env or {}, "start": str(start or empty_folder())}
         self.pid = ask({**asked, **files})
 
     def poll(self) -> int | None:
@@ -74,17 +74,17 @@ def command(
 
 
 @cache
-def elsewhere() -> str:
+def empty_folder() -> str:
     """An empty folder to start commands in; one for each worker of the tests."""
-    return tempfile.mkdtemp(prefix="elsewhere")
+    return tempfile.mkdtemp(prefix="empty_folder")
 
 
 @cache
-def nursery() -> subprocess.Popen:
+def fork_server() -> subprocess.Popen:
     """The process that the others are forked from; one for each worker of the tests."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.nursery"],
-        cwd=elsewhere(),
+        [sys.executable, "-m", "tests.fork_server"],
+        cwd=empty_folder(),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -96,21 +96,21 @@ def nursery() -> subprocess.Popen:
 
 @cache
 def preload(name: str) -> str:
-    """Let the nursery import a module that only some tests need, before the next command."""
+    """Let the fork server import a module that only some tests need, before the next command."""
     return ask({"import": name})
 
 
 def ask(what: dict[str, Any]) -> Any:
-    """What the nursery answers."""
-    process = nursery()
+    """What the fork server answers."""
+    process = fork_server()
     assert process.stdin is not None
     assert process.stdout is not None
     print(json.dumps(what), file=process.stdin, flush=True)
     return json.loads(process.stdout.readline())
 
 
-def attend() -> dict[str, Any] | None:
-    """Fork and wait as asked; returns in a child what it shall run, in the nursery None."""
+def serve() -> dict[str, Any] | None:
+    """Fork and wait as asked; returns in a child what it shall run, in the fork server None."""
     for line in sys.stdin:
         asked = json.loads(line)
         if "import" in asked:
@@ -127,7 +127,7 @@ def attend() -> dict[str, Any] | None:
     return None
 
 
-def become(asked: dict[str, Any]) -> None:
+def run_as(asked: dict[str, Any]) -> None:
     """Be `python -m WORDS…`, with files for its output."""
     for descriptor, path in ((0, os.devnull), (1, asked["out"]), (2, asked["error"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
@@ -142,5 +142,5 @@ def become(asked: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
-    if (asked := attend()) is not None:
-        become(asked)
+    if (asked := serve()) is not None:
+        run_as(asked)

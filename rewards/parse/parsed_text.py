@@ -55,7 +55,7 @@ _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedText:
     """A normalised text; `number` is its value where the whole text is a plain number, perhaps of
     `money` (the sign of a currency)."""
 
@@ -88,12 +88,12 @@ class Reading:
 
 
 @functools.lru_cache(maxsize=8192)
-def read(text: str, *, is_gold: bool = False) -> Reading:
+def read(text: str, *, is_gold: bool = False) -> ParsedText:
     """Read an answer or a gold; never raises."""
     normal = normalize(text[: MAX_LENGTH + 1])
     money = "" if normal.isascii() else "".join(_MONEY.findall(normal))
     plain = _MONEY.sub("", normal) if len(money) == 1 else normal
-    return Reading(normal, read_number(plain.strip()), is_gold, money)
+    return ParsedText(normal, read_number(plain.strip()), is_gold, money)
 
 
 @functools.lru_cache(maxsize=8192)

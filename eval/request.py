@@ -26,7 +26,7 @@ def check_ks(ks: Sequence[int], n: int) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class EvalRequest:
     """Every adapter (None: the base itself) on every set, n samples a problem.
 
     `prompt` holds the settings of `data.PromptTemplate`, `options` those of the sampling engine.
@@ -44,7 +44,7 @@ class Asked:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     export: bool = False
 
-    def with_sets(self, sets: dict[str, list[Problem]]) -> "Asked":
+    def with_sets(self, sets: dict[str, list[Problem]]) -> "EvalRequest":
         """The same of sets that are loaded."""
         return dataclasses.replace(self, sets=sets)
 

@@ -10,8 +10,8 @@ from rewards.parse.rows import Rows
 from rewards.parse.tokens import Token, Unreadable
 
 
-class Atoms(Rows, abc.ABC):
-    """Reads atoms; what stands inside brackets is read by a subclass."""
+class Primaries(Rows, abc.ABC):
+    """Reads primary expressions; what stands inside brackets is read by a subclass."""
 
     @abc.abstractmethod
     def item(self) -> t.Tree: ...
