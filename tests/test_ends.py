@@ -1,7 +1,6 @@
 """A run may end in any stage of a step, by any means: resumed, it is the run that never ended."""
 
 import os
-import resource
 import signal
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import config_of
+from tests.ending import ENDS, STAGES, end_at
 from tests.test_survival import without_times
 from train.records.folder import RunFolder
 from train.records.metrics import read_metrics
@@ -25,40 +25,6 @@ def same_adapters(ours, theirs, step=3):
 
 
 EVALUATION = {"data": "synth:heldout,n=6,levels=1", "every": 1, "n": 2}
-STAGES = ["sample", "check", "prepare", "update", "record", "save", "evaluate"]
-ENDS = ["raise", "sigkill", "sigterm", "sigint-group", "full-disk"]
-
-
-def end_at(run, stage, end, step):
-    """Let a run meet its end in one stage of a step."""
-    places = {
-        "sample": (run.rollouts, "next"),
-        "check": (run.rewarder, "score"),
-        "prepare": (run.algorithm, "prepare"),
-        "update": (run.sampler, "update_adapter"),
-        "record": (run, "record"),
-        "save": (run, "save"),
-        "evaluate": (run, "_measure"),
-    }
-    owner, name = places[stage]
-    plain = getattr(owner, name)
-
-    def ending(*words, **options):
-        if run.done == step or (stage in ("save", "evaluate") and run.done == step + 1):
-            setattr(owner, name, plain)
-            if end == "raise":
-                raise RuntimeError("the end")
-            if end == "full-disk":  # from now on the system refuses every byte
-                resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-                return plain(*words, **options)
-            number = {"sigkill": signal.SIGKILL, "sigterm": signal.SIGTERM}.get(end, signal.SIGINT)
-            if end == "sigint-group":
-                os.killpg(0, number)
-            else:
-                os.kill(os.getpid(), number)
-        return plain(*words, **options)
-
-    setattr(owner, name, ending)
 
 
 @pytest.fixture(scope="module")

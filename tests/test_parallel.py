@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sampling.vllm_options import has_vllm
 from tests.conftest import run_settings
 from tests.fork_server import Command
 from train.config import TrainConfig, check_config, to_toml
@@ -215,6 +216,30 @@ def test_torchrun_starts_a_killed_rank_again_and_the_run_is_as_if_uninterrupted(
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert_same_run(tmp_path / "whole" / "run", tmp_path / "killed" / "run", 6)
+
+
+@pytest.mark.long  # an engine for each rank
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed on this platform")
+def test_ranks_that_each_have_a_vllm_engine_make_the_steps_of_one(base, tmp_path):
+    sections = {
+        "sampling": {"backend": "vllm", "max_tokens": 24},
+        "optimizer": {"tokens_per_pass": 400, "lr": 5e-5},
+        "run": {"steps": 4, "save_every": 2},
+        "eval": {"data": "synth:heldout,n=7,levels=1", "n": 2},
+    }
+    for count in (1, 2):
+        config = config_file(tmp_path / str(count), base, **sections)
+        words = ["--standalone", "--nproc-per-node", str(count), "-m", "train", str(config)]
+        for more in (["--run.steps", "2"], ["--resume", "--run.steps", "4"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "torch.distributed.run", *words, *more],
+                capture_output=True,
+                text=True,
+                timeout=400,
+            )
+            assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "1" / "run", tmp_path / "2" / "run", 4)
 
 
 @pytest.mark.parametrize("name", ["trpo", "npg", "rlhf"])

@@ -1,5 +1,7 @@
 """Every setting of every algorithm is read, or refused in one line."""
 
+import re
+
 import pytest
 import torch
 from pydantic import BaseModel
@@ -7,6 +9,9 @@ from pydantic import BaseModel
 from common.errors import UserError
 from tests.conftest import config_of
 from tests.toys import toy_learner, toy_rollout, toy_step
+from train.config import TrainConfig
+from train.config.help import print_settings
+from train.config.schema import SftConfig
 from train.registry import ALGORITHMS, algorithm_class
 
 pytestmark = pytest.mark.usefixtures("own_networks_are_toys")
@@ -112,3 +117,25 @@ def test_every_setting_of_every_algorithm_changes_what_it_does(name, path, defau
     plain, found = outcome(name, beside), outcome(name, {**beside, **changed})
     same = torch.equal(plain[0], found[0]) and plain[1:] == found[1:]
     assert not same
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, SftConfig], ids=lambda kind: kind.__name__)
+def test_the_help_lists_every_setting_with_its_default_and_a_line(kind, capsys):
+    print_settings(kind)
+    printed = capsys.readouterr().out
+    sections = [f"[{name}]" for name in kind.model_fields if name != "algorithm"]
+    own = {name: algorithm_class(name).Settings for name in ALGORITHMS}
+    sections += [f'[algorithm]   with name = "{name}"' for name in own if kind is TrainConfig]
+    for title in sections:
+        assert f"\n{title}\n" in printed
+    for line in printed.splitlines():
+        if line.startswith("  "):  # key, default, what it does: no column is empty
+            assert re.fullmatch(r"  \S+ +\S.*? +\S.*", line), line
+    if kind is TrainConfig:
+        for name, settings in own.items():
+            part = printed.partition(f'with name = "{name}"\n')[2].partition("\n[")[0]
+            for path, default in settings_of(settings):
+                default = "none" if default is None else str(default)
+                line = re.search(rf"^  {re.escape('.'.join(path))} .*$", part, re.M)
+                assert line, (name, path)
+                assert f" {default} " in line[0]
