@@ -1,9 +1,10 @@
 """`python benchmarks/mismatch.py BASE OUT [STEPS [SEEDS [PROBLEMS [WRONG]]]]`: a wrong sampler.
 
 GRPO trains the tiny base (a folder, as `make demo` leaves one in runs/) while the sampler is wrong on
-purpose: it draws at another temperature than the trainer is told (`1.1`, `1.5` in place of 1), or with
-an adapter that is handed to it every K steps only (`stale 10`). It reports the log-probs of what it
-drew, as a real engine does whose numbers differ. Each wrong sampler trains with the correction off
+purpose: it draws at another temperature than the trainer is told (`1.1`, `1.5` in place of 1), from a
+truncated distribution (`top_p 0.9`), in another precision (`bfloat16`), or with an adapter that is
+handed to it every K steps only (`stale 10`). It reports the log-probs of what it drew, as a real
+engine does whose numbers differ. Each wrong sampler trains with the correction off
 and on, and beside them a right one; then held-out problems × 8 samples, at temperature 1. Writes
 OUT/mismatch.md: gains over the base, and the difference to the right sampler, paired by problem over
 all seeds, with 95% intervals. Finished runs in OUT are kept.
@@ -27,14 +28,15 @@ from data import PromptTemplate, load_problems
 from eval.harness import sample_problems
 from eval.intervals import Estimate, difference_interval
 from rewards import Checker
-from sampling import SamplingParams, load_sampler
+from sampling import Sampler, SamplingParams, load_sampler
 from train.config import TrainConfig, check_config
 from train.records.metrics import read_metrics
 from train.run import Run, train
 
 RIGHT = "right"
 STALE = "stale "
-WRONG = re.compile(rf"{STALE}[1-9]\d*|\d+(?:\.\d+)?")
+TOP_P = "top_p "
+WRONG = re.compile(rf"{STALE}[1-9]\d*|{TOP_P}0\.\d+|bfloat16|\d+(?:\.\d+)?")
 CORRECTIONS = ("off", "token")
 N = 8
 
@@ -61,20 +63,24 @@ def run(base: str, out: Path, name: str, steps: int, seed: int) -> Path:
         "optimizer": {"lr": 1e-3, "warmup_steps": min(3, steps)},
     }  # fmt: skip
     trainer = Run(check_config(TrainConfig, settings, where="the benchmark"))
-    if wrong.startswith(STALE):
-        make_stale(trainer, base, int(wrong.removeprefix(STALE)))
+    if wrong == "bfloat16":
+        sample_apart(trainer, load_sampler("torch", base, dtype=wrong))
+    elif wrong.startswith(STALE):
+        sample_apart(trainer, load_sampler("torch", base), int(wrong.removeprefix(STALE)))
     else:
+        top_p = wrong.startswith(TOP_P)
+        drawn = {"top_p" if top_p else "temperature": float(wrong.removeprefix(TOP_P))}
         told = trainer.rollouts._params
         trainer.rollouts._params = (  # type: ignore[method-assign]
-            lambda seed: dataclasses.replace(told(seed), temperature=float(wrong))
+            lambda seed: dataclasses.replace(told(seed), **drawn)
         )
     train(trainer)
     return last
 
 
-def make_stale(trainer: Run, base: str, every: int) -> None:
+def sample_apart(trainer: Run, apart: Sampler, every: int = 1) -> None:
     """Let a sampler of its own draw, which is given the adapter only every so many steps."""
-    rollouts, apart = trainer.rollouts, load_sampler("torch", base)
+    rollouts = trainer.rollouts
 
     def update_adapter(policy: Any, step: int) -> None:
         if step % every == 0:
@@ -116,7 +122,9 @@ def main(
 ) -> None:
     folder, kinds = Path(out), wrong.split(",")
     if bad := [k for k in kinds if not WRONG.fullmatch(k)]:
-        raise UserError(f"'{bad[0]}' is no wrong sampler: a temperature, or 'stale K'")
+        raise UserError(
+            f"'{bad[0]}' is no wrong sampler: a temperature, 'top_p P', 'bfloat16' or 'stale K'"
+        )
     if not Path(base, "config.json").is_file():
         raise UserError(f"{base}: no model here (config.json is missing)")
     names = [RIGHT, *(f"{kind}, {c}" for kind in kinds for c in CORRECTIONS)]

@@ -41,9 +41,12 @@ ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the files of tests by `ORDER`; the rest follow as they are."""
+    """Sort the files of tests by `ORDER`; the rest follow as they are. Long ones may take long."""
     place = {f"test_{name}": at for at, name in enumerate(ORDER)}
     items.sort(key=lambda item: place.get(item.path.stem, len(ORDER)))
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session", autouse=True)
