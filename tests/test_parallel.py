@@ -80,12 +80,19 @@ def adapter(folder: Path, step: int) -> dict[str, torch.Tensor]:
     return load_file(folder / "checkpoints" / f"step_{step:06d}" / "adapter_model.safetensors")
 
 
-def assert_same_run(one: Path, other: Path, step: int, tolerance: float = 1e-6) -> None:
-    """Metrics and adapter agree; the files are the same set."""
+def assert_same_run(
+    one: Path, other: Path, step: int, tolerance: float = 1e-6, sampler_kl: float = 1e-6
+) -> None:
+    """Metrics and adapter agree; the files are the same set.
+
+    `sampler_kl` is how far the metric of that name may be apart: between passes in bfloat16 it is
+    their rounding, which changes with what is packed together.
+    """
     for mine, theirs in zip(metrics(one), metrics(other), strict=True):
         assert mine.keys() == theirs.keys()
         for key, value in theirs.items():
-            near = value if value is None else pytest.approx(value, rel=1e-4, abs=tolerance)
+            allowed = sampler_kl if key == "sampler_kl" else tolerance
+            near = value if value is None else pytest.approx(value, rel=1e-4, abs=allowed)
             assert mine[key] == near, key
     ours, its = adapter(one, step), adapter(other, step)
     assert max(float((ours[k] - its[k]).abs().max()) for k in ours) < tolerance
@@ -129,7 +136,7 @@ def test_a_sharded_base_in_bfloat16_with_checkpointed_activations_teaches_the_sa
     }
     run(1, config_file(tmp_path / "one", base, **sections))
     run(count, config_file(tmp_path / "many", base, **sections, parallel={"shard": True}))
-    assert_same_run(tmp_path / "one" / "run", tmp_path / "many" / "run", 3)
+    assert_same_run(tmp_path / "one" / "run", tmp_path / "many" / "run", 3, sampler_kl=1e-4)
 
 
 def test_more_processes_than_prompts_and_odd_counts_change_nothing(base, tmp_path):
