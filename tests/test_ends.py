@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,12 +28,14 @@ def same_adapters(ours, theirs, step=3):
 EVALUATION = {"data": "synth:heldout,n=6,levels=1", "every": 1, "n": 2}
 
 
+def config_at(folder, base, **sections):
+    return config_of(folder, base, run={"steps": 3, "save_every": 1}, eval=EVALUATION, **sections)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(base, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ends")
-    train(
-        Run(config_of(folder / "whole", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION))
-    )
+    folder = tmp_path_factory.mktemp("ends") / "whole"
+    train(Run(config_at(folder, base)))
     return folder
 
 
@@ -41,7 +44,12 @@ def uninterrupted(base, tmp_path_factory):
 def test_however_and_wherever_a_run_ends_it_is_resumed_as_the_same_run(
     base, uninterrupted, tmp_path, stage, end
 ):
-    config = config_of(tmp_path / "r", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION)
+    end_and_resume(config_at(tmp_path / "r", base), stage, end, uninterrupted)
+
+
+def end_and_resume(config, stage, end, whole):
+    """Let a run end in its second step, resume it, and compare it with one that never ended."""
+    folder = Path(config.run.dir)
     child = os.fork()
     if not child:  # dies, or goes on, as a process of its own
         try:
@@ -58,33 +66,29 @@ def test_however_and_wherever_a_run_ends_it_is_resumed_as_the_same_run(
     goes_on = (stage, end) == ("evaluate", "raise")  # a warning, and one measurement less
     stops = end.startswith(("sigterm", "sigint")) or goes_on
     assert code == {"sigkill": -signal.SIGKILL}.get(end, 0 if stops else 1)
-    assert goes_on or len(read_metrics(tmp_path / "r")) < 3
+    assert goes_on or len(read_metrics(folder)) < 3
     train(Run(config, resume=True))
-    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted / "whole")
+    ours, theirs = read_metrics(folder), read_metrics(whole)
     assert [line["step"] for line in ours] == [1, 2, 3]
     if goes_on:
         ours, theirs = ([{**x, "eval/pass@1": None} for x in part] for part in (ours, theirs))
     assert without_times(ours) == without_times(theirs)
-    assert same_adapters(tmp_path / "r", uninterrupted / "whole")
+    assert same_adapters(folder, whole)
     if not goes_on:
-        ours, theirs = (
-            RunFolder(x / y).best for x, y in ((tmp_path, "r"), (uninterrupted, "whole"))
-        )
-        assert ours.read_text() == theirs.read_text()
+        assert RunFolder(folder).best.read_text() == RunFolder(whole).best.read_text()
 
 
 @pytest.mark.parametrize("what", ["evaluation", "tracker"])
 def test_what_fails_beside_a_step_costs_a_warning_and_no_step(
     base, uninterrupted, tmp_path, capsys, monkeypatch, what
 ):
-    config = config_of(tmp_path / "r", base, run={"steps": 3, "save_every": 1}, eval=EVALUATION)
-    run = Run(config)
+    run = Run(config_at(tmp_path / "r", base))
     if what == "evaluation":
         monkeypatch.setattr(run, "_measure", lambda _: 1 / 0)
     else:
         monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", lambda *_: 1 / 0)
     train(run)
     assert "ZeroDivisionError" in capsys.readouterr().err
-    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted / "whole")
+    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted)
     assert [line["step"] for line in ours] == [1, 2, 3]
     assert [x["loss"] for x in ours] == [x["loss"] for x in theirs]

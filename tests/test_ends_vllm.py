@@ -10,20 +10,23 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from sampling import load_sampler
 from sampling.vllm_options import has_vllm
 from tests.conftest import run_settings
-from tests.ending import STAGES
-from tests.test_ends import same_adapters
+from tests.ending import ENDS, STAGES
+from tests.test_ends import config_at, end_and_resume, same_adapters
 from tests.test_survival import without_times
 from train.records.folder import RunFolder
 from train.records.metrics import read_metrics
+from train.run import Run, train
 
 pytestmark = [
     pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed on this platform"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
 ]
 EVALUATION = {"data": "synth:heldout,n=4,levels=1", "every": 1, "n": 2}
 STEPS = 9
+GROUP_ENDS = ["raise", "sigkill", "sigterm-group", "full-disk", "sigint-group"]
 
 
 def settings_of(folder, base):
@@ -92,23 +95,22 @@ def uninterrupted(base, tmp_path_factory):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("end", ["raise", "sigkill", "sigterm-group", "sigint-group", "full-disk"])
+@pytest.mark.parametrize("first", [0, 2])
 def test_a_run_with_vllm_that_ends_in_every_stage_is_resumed_as_the_same_run(
-    base, uninterrupted, tmp_path, end
+    base, uninterrupted, tmp_path, first
 ):
-    """One run, started again and again; each time it ends one stage later in a step."""
+    """One run, started again and again; each time it ends one stage later, by another means."""
     config, finished = settings_of(tmp_path, base), 0  # its steps that are saved
-    polite = end.endswith("-group")
-    for stage in STAGES:
-        if (stage, end) == ("evaluate", "raise"):
-            continue  # costs a warning and no step: see test_ends.py
+    for place, stage in enumerate(STAGES):
+        end = GROUP_ENDS[(first + place) % len(GROUP_ENDS)]
+        polite = end.endswith("-group")
         started = "resume" if finished else "new"
         done, mark = run("tests.ending", config, started, stage, end, 0 if polite else 1)
         code = -signal.SIGKILL if end == "sigkill" else 0 if polite else 1
-        assert done.returncode == code, (stage, done.stderr)
-        assert all_gone(mark), (stage, still_there(mark))
-        finished = len(list((tmp_path / "r" / "checkpoints").glob("step_*")))
-    assert finished == {"raise": 6, "sigkill": 8, "full-disk": 8}.get(end, 7)
+        assert done.returncode == code, (stage, end, done.stderr)
+        assert all_gone(mark), (stage, end, still_there(mark))
+        finished += 1 + (stage == "evaluate" and not polite)
+        assert len(list((tmp_path / "r" / "checkpoints").glob("step_*"))) == finished, (stage, end)
     done, mark = run("train", config, "--resume")
     assert done.returncode == 0, done.stderr
     assert all_gone(mark)
@@ -116,3 +118,24 @@ def test_a_run_with_vllm_that_ends_in_every_stage_is_resumed_as_the_same_run(
     assert [line["step"] for line in ours] == list(range(1, STEPS + 1))
     assert without_times(ours) == without_times(theirs)
     assert same_adapters(tmp_path / "r", uninterrupted / "r", STEPS)
+
+
+@pytest.fixture(scope="module")
+def with_server(base, tmp_path_factory):
+    """The settings of runs that ask one server, which outlives them; such a run that never ended."""
+    folder = tmp_path_factory.mktemp("server")
+    options = {"max_lora_rank": 8, "max_model_len": 256, "enforce_eager": True}
+    with load_sampler("vllm-server", base, log=folder / "log", **options) as sampler:
+        sampling = {"backend": "vllm-server", "options": {"servers": list(sampler.urls)}}
+        train(Run(config_at(folder / "whole", base, sampling=sampling)))
+        yield sampling, folder / "whole"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_with_a_vllm_server_is_resumed_as_the_same_run(
+    base, with_server, tmp_path, stage, end
+):
+    sampling, whole = with_server
+    end_and_resume(config_at(tmp_path / "r", base, sampling=sampling), stage, end, whole)
