@@ -18,6 +18,7 @@ MULTIPLIERS |= {f"{name}s": factor for name, factor in list(MULTIPLIERS.items())
 del MULTIPLIERS["scores"]  # of a test
 _PARTS = "halves thirds fourths fifths sixths sevenths eighths ninths".split()
 MULTIPLIERS |= {name: Fraction(1, under) for under, name in enumerate(_PARTS, start=2)}
+MULTIPLIERS |= {"half": Fraction(1, 2), "third": Fraction(1, 3), "fourth": Fraction(1, 4)}
 
 _BEFORE = re.compile(
     r"\b(?:not|no|never|neither|nor|none|without|except|excluding|minus|negative|less|fewer|under"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 ROW = "\ue000"  # stands for the `\\\\` that ends a row of a matrix; in no sense a space
 DOLLAR = "\ue001"  # stands for the sign of money, where `$` borders formulas
 MONEY = f"{DOLLAR}€£¥₹"
+CODES = {"USD": DOLLAR, "EUR": "€", "GBP": "£", "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹"}
 
 _GREEK = dict(
     zip(
@@ -45,10 +46,6 @@ TABLE = str.maketrans(_CHARACTERS)
 
 _ORDINAL = r"(?:st|nd|rd|th)"
 _TEXT_ORDINAL = rf"\\text\s*\{{\s*{_ORDINAL}\s*\}}"
-_SPELLED = (
-    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
-    "|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|and"
-)
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "twelve": 12, "sixteen": 16,
@@ -67,7 +64,7 @@ _SYNONYMS = {  # of commands
     r"\mathbb{R}": "R Reals reals", r"\text{and}": "land wedge", r"\text{or}": "lor vee",
     r"\to": "rightarrow longrightarrow Longrightarrow Rightarrow implies", "<": "lt", ">": "gt",
     ":": "colon", "|": "lvert rvert vert mid", "£": "pounds", "€": "euro", ROW: "newline cr",
-    "^\\circ ": "degree",
+    "^\\circ ": "degree", "T": "top",
 } | {
     rf"\{name}": f"var{name}" for name in "epsilon phi theta rho sigma kappa pi".split()
 }  # fmt: skip
@@ -95,7 +92,7 @@ _FUNCTION_NAMES = (
 
 
 def _base(found: re.Match[str]) -> str:
-    return f"_{{{_BASES[found[1]]}}}"
+    return f"_{{{_BASES[found[2]]}}}"
 
 
 def _choose(found: re.Match[str]) -> str:
@@ -105,6 +102,11 @@ def _choose(found: re.Match[str]) -> str:
 def _chance(found: re.Match[str]) -> str:
     """1 in 4 is a quarter; 12 in 3 is none."""
     return f"{found[1]}/{found[2]}" if int(found[1]) < int(found[2]) else found[0]
+
+
+def _thousands(found: re.Match[str]) -> str:
+    scale = {"M": "million", "B": "billion"}.get(found[2], "thousand")
+    return f"{found[1]} {scale}"
 
 
 UPRIGHT = "NJWVAKL"  # letters that are units where they stand apart behind a number
@@ -140,22 +142,35 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         "", rf"(?<=\d)\s*\^?\s*(?:\{{\s*(?:{_TEXT_ORDINAL}|{_ORDINAL})\s*\}}|{_TEXT_ORDINAL}"
         rf"|{_ORDINAL}\b)", "",
     ),
-    (")", rf"(?<=\s)\((?:(?:{_SPELLED})[\s-]?)+\)$", ""),
-    ("\\text", rf"_\{{\s*\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}\s*\}}", _base),
+    ("\\text", rf"_(\{{\s*)?\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}(?(1)\s*\}})", _base),
     ("C", r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?|(?<![a-zA-Z])C\((\d+),\s?(\d+)\)", _choose),
     ("base", r"(?<=\d)\s+(?:in\s+)?base[\s-](\d+)\b", r"_\1"),
     ("base", r"(?<=\d)\s*\\text\s*\{\s*\(?(?:in\s+)?base\s*(\d*)\s*\)?\s*\}\s*(\d*)", r"_{\1\2}"),
-    ("_", r"(?<![a-zA-Z])\((\d+)\)\s?_(?=\{?\d)", r"\1_"),
-    ("", rf"([{MONEY}]\s?[\d.,]+)\s?[kK](?!\w)", r"\1 thousand"),
+    ("_", r"\\text\s*\{([\dA-F]+)\}(?=\)?_)", r"\1"),
+    ("_", r"(?<![a-zA-Z])\(([\dA-F]+)\)\s?_(?=\{?\d)", r"\1_"),
+    ("", rf"([{MONEY}]\s?[\d.,]+)\s?([kKMB])(?!\w)", _thousands),
     ("h", r"(\d+)\s?h\s?(\d+)\s?m(?:ins?)?(?![a-zA-Z])", r"\1 hours \2 minutes"),
     ("ither", r"^(?:\\text\s*\{\s*[Ee]ither\s*\}|[Ee]ither\s)(?=.*\bor\b)", ""),
     (")", r"(?<=\d)\s+\((-?[\d./]+%?)\)$", r" or \1"),
-    (")", r"\s*\((?:approx\w*\.?|rounded[^()]{0,40}|exactly|in total)\)$", ""),
     (
-        "bb{", r"(?<=\S)\s*(?:,|\\text\s*\{\s*,?\s*(?:where|for|with)?\s*\})\s*"
+        ")", r"(?<=[\w}%])\s*(?:\\text\s*\{\s*\(|\(\\text\s*\{)([^(){}]*)(?:\)\s*\}|\}\s*\))$",
+        r" (\1)",
+    ),
+    (")", r"\s*\((?:approx\w*\.?|rounded[^()]{0,40})\)$", ""),
+    (
+        ")", r"(?:(?<=[\d}%])|(?<=[a-z]{2}))\s+\((?![^()]*\b[a-zA-Z]\b)([a-zA-Z][a-zA-Z.,\s-]+)\)$",
+        r"\\text{ \1}",
+    ),
+    (
+        "bb{", r"(?<=\S)\s*(?:,|\\text\s*\{\s*,?\s*(?:where|for|with)?\s*\}|(?=\())\s*"
         r"\(?[knm]\s*\\in\s*\\mathbb\s*\{[ZN]\}\)?$", "",
     ),
     ("per", r"\bper\s+cent\b", "percent"),
+    ("matri", r"(\d+)\s*\\times\s*(\d+)\s*\\text\s*\{\s*matri\w+\s*\}", r"\\text{\1 by \2 matrix}"),
+    (
+        "array", r"\\\{\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*\.?$",
+        r"\\begin{cases}\1\\end{cases}",
+    ),
     (
         "", rf"\\text\s*\{{\s*,?\s*(?:{_AND}|\s[ye]\s)\s*\}}"
         rf"|(?<=[\d)}}$])\s+(?:{_AND})\s+(?=[-\d$\\(])", r"\\text{ and }",
@@ -165,7 +180,7 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         rf"|(?<=[\d)}}$])\s+(?:{_OR})\s+(?=[-\d$\\(])", r"\\text{ or }",
     ),
     ("\\text", r"(\\text\s*\{[^{}]*)\^\s*\{\s*(-?\d)\s*\}", r"\1^\2"),
-    ("'", r"(?<=\d)'(?=\d{3}(?!\d))", ","),
+    ("", r"(?<=\d)['_](?=\d{3}(?!\d))", ","),
     ("(", r"(?<=\.)(\d*)\((\d+)\)(?=\D|$)", r"\1\\overline{\2}"),
     ("\\dot", r"(?<=\.)(\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
     ("\\text", r"(?<=[\d}])\s*/\s*\\text\s*\{\s*(?=[a-zA-Z])", r"\\text{/"),
@@ -176,13 +191,10 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("!=", r"(?<![\w)}])!=", r"\\ne "),  # not 5!=120
     ("==", r"==", "="),
     ("10", r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),
+    ("\\text", r"(?<=\d)\s*\\text\s*\{\s*(out of|to|in|in every)\s*\}\s*(?=\d)", r" \1 "),
     (" out ", r"(?<=\d)\s+out\s+of\s+(?=\d)", "/"),
-    ("to", r"(?<=\d)\s*\\text\s*\{\s*to\s*\}\s*(?=\d+$)", ":"),
     ("to", r"(?<=\d)(?:\s+to\s+|-to-)(?=\d+$)", ":"),
-    (
-        " in ", r"(?<![\w.,:/-])(\d+)(?:\s+in|\s*\\text\s*\{\s*in\s*\})\s+(?:every\s+)?(\d+)$",
-        _chance,
-    ),
+    (" in ", r"(?<![\w.,:/-])(\d+)\s+in\s+(?:every\s+)?(\d+)$", _chance),
     ("$", r"\$", " "),
     ("\\%", r"\\%", "%"),
     ("\\", r"\\[#&](?=\d)", ""),

@@ -142,7 +142,8 @@ def _known(word: str) -> Unit | None:
     if word in _KNOWN or len(word) == 1:
         return _KNOWN.get(word)
     word = word.casefold()
-    return _KNOWN.get(word) or (_KNOWN.get(word.removesuffix("s")) if len(word) > 3 else None)
+    may_be_plural = len(word) > 2 and word != "has"  # not of ms, nor of ha
+    return _KNOWN.get(word) or (_KNOWN.get(word.removesuffix("s")) if may_be_plural else None)
 
 
 @functools.lru_cache(maxsize=2048)
