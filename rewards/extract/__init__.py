@@ -21,6 +21,9 @@ from rewards.parse.normalize import plain_digits
 
 TAG = re.compile("<answer>", re.IGNORECASE)
 CLOSING_TAG = re.compile("</answer>", re.IGNORECASE)
+CODE = re.compile(  # that a completion ends in
+    r"```(?!(?:output|text|latex|tex|math)\b)[a-z]\w*\s*\n[^`]*(?:```)?\s*\Z", re.IGNORECASE
+)
 THOUGHTS = {  # each with what ends it
     "<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
@@ -52,7 +55,7 @@ def extract(completion: str, *, strict: bool = False, truncated: bool = False) -
         return _tagged(last, truncated)
     return _marked(text, truncated) or (
         Extraction("none")
-        if strict or truncated
+        if strict or truncated or CODE.search(text)
         else Extraction("unmarked", unmarked.answer(EMPHASIS.sub("", plain_digits(text[-TAIL:]))))
     )
 

@@ -32,7 +32,7 @@ _RIGHT = re.compile(
     rf"|[a-zA-Z(]{_OPERAND}?|\+(?=\s*(?:$|[.,;)a-z]))"
 )
 _LEFT = re.compile(
-    rf"(?:{_OPERAND}?(?:[\^_(√/*×·÷]\s?|\s?≈\s?|\d:|\d\s:\s|\d-to-|\d\s(?:out\sof|in|of|to|mod|through)\s)"
+    rf"(?:{_OPERAND}?(?:[\^_(√/*×·÷]\s?|\s?≈\s?|\d:|\d\s:\s|\d-to-|\d\s(?:in\s)?base[\s-]|\d\s(?:out\sof|in|of|to|mod|through)\s)"
     r"|[A-Za-z]{1,12}|(?:^|(?<=\s))[≤≥<>]=?\s?)$"
 )
 _NAME = re.compile(r"\b[a-zA-Z]\s?=\s?-?$")
@@ -41,6 +41,7 @@ _SCALE_WORD = re.compile(
     r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b|[万亿千百]",
     re.IGNORECASE,
 )
+_STEP = re.compile(r"\b(?:[Ss]tep|Case|Part|Method|Example|Figure|Question|Problem|Equation)\s$")
 _ITEM = re.compile(r"[.)]\s+[A-Za-z*$\\]")
 _CHANGED = re.compile(r"\bfrom\s\S{1,20}\sto\s$", re.IGNORECASE)  # from 3 to 5: 5
 _CURRENCY = re.compile(r"(?:Rs\.?|USD|EUR|US)$")
@@ -99,7 +100,8 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
         and said.count("(") < said.count(")") + (said[-1] != ")")
     ):
         said = said[:-1]
-    if said.endswith("!") and _PROSE.search(before.rpartition("\n")[2]):
+    is_prose = _PROSE.search(before.rpartition("\n")[2]) and not re.match(r"\s[a-z]", text[end:])
+    if said.endswith("!") and is_prose:
         said = said.rstrip("!")
     name = _NAME.search(text[max(0, start - 8) : start]) if len(unit) == 1 else None
     begin = start - len(name.group()) if name else left_side(text, start)
@@ -110,7 +112,8 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
 
 def _is_aside(text: str, start: int, end: int) -> bool:
     """Whether a number belongs to a condition (at x = 2), or counts the items of a list."""
-    if is_set_aside(text[max(0, start - 60) : start], text[end : end + 40]):
+    before = text[max(0, start - 60) : start]
+    if is_set_aside(before, text[end : end + 40]) or _STEP.search(before):
         return True
     item = _ITEM.match(text, end) and text[start:end].isdigit() and text[start:end]
     if not item or text[text.rfind("\n", 0, start) + 1 : start].strip() or len(item) > 2:
@@ -129,7 +132,8 @@ def _with_neighbours(text: str, start: int, end: int) -> tuple[int, int, str]:
         end, right = more.end(), right + 1
     before = text[max(0, start - 60) : start]
     while left < 10 and (more := _LEFT.search(before)):
-        if _CURRENCY.search(before) or _CHANGED.search(before) or not more.group():
+        in_days = unit and more.group().endswith(" in ")  # 50 miles in 5 days
+        if in_days or _CURRENCY.search(before) or _CHANGED.search(before) or not more.group():
             break
         start, left = start - len(more.group()), left + 1
         before = text[max(0, start - 60) : start]

@@ -196,6 +196,10 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("to", r"(?<=\d)(?:\s+to\s+|-to-)(?=\d+$)", ":"),
     (" in ", r"(?<![\w.,:/-])(\d+)\s+in\s+(?:every\s+)?(\d+)$", _chance),
     ("$", r"\$", " "),
+    (
+        "", r"(?<=[\w}%)])\s*,?\s\(?(?:(?:or|which\s+is)\s+)?(?:about|approximately|roughly)\s+"
+        r"(-?[\d.,]+\s*\\?%?)\s*\)?$", r" \\approx \1",
+    ),
     ("\\%", r"\\%", "%"),
     ("\\", r"\\[#&](?=\d)", ""),
     ("\\text", rf"\\text\s*\{{([\s\d.,:/%+(){MONEY}-]*)\}}", r"\1"),
