@@ -16,8 +16,14 @@ EMPHASIS = re.compile(
     r"|\*(?<![\w\s)}\d*]\*)(?=[^\s*])|\*(?<=[^\s*]\*)(?![\w\s({\\*])|`|#(?<![^\n]#)#* ",
 )
 FORMULA = re.compile(
-    r"\$\$([^$]{1,2000})\$\$|(?<!\\)\$([^$\n]{1,2000})(?<!\\)\$(?!\d)"
+    r"\$\$((?:[^$\\]|\\.){1,2000})\$\$|(?<!\\)\$((?:[^$\n\\]|\\.){1,2000})\$(?!\d)"
     r"|\\\(((?:[^\\\n]|\\[^()\n]){1,2000})\\\)|\\\[((?:[^\\]|\\[^\[\]]){1,2000})\\\]",
+)
+_BARE = re.compile(  # LaTeX without dollar signs
+    FORMULA.pattern
+    + r"|(?P<bare>(?:\\(?:text|mathrm|mbox|begin|end|operatorname)\s?\{[^{}]*\}|\\[a-zA-Z]+"
+    r"|\\[^a-zA-Z\s()\[\]]|(?<![a-zA-Z'’])(?!a\s)[a-zA-Z](?![a-zA-Z'’])"
+    r"|\d[\d.]*(?<=\d)|\.(?=\d)|[-−+*/^_=<>(){}\[\]|&,%!' ])+)"
 )
 _NUMBER = re.compile(
     r"(?:(?<![\w)])[-+])?(?:\\?[$€£]\s?)?(?:\d{1,3}\s(?=\d{1,2}\s?/\s?\d))?"
@@ -59,6 +65,16 @@ class Found(NamedTuple):
 def formulas(text: str) -> list[Found]:
     """What stands between dollar signs or the brackets of a formula."""
     return [Found(m.start(), m.end(), inside(m).strip()) for m in FORMULA.finditer(text)]
+
+
+def with_dollar_signs(text: str) -> str:
+    """The text with dollar signs around LaTeX that has none."""
+    return _BARE.sub(_marked, text) if "\\" in text else text
+
+
+def _marked(found: re.Match[str]) -> str:
+    bare = (found["bare"] or "").strip(" ,")
+    return found[0].replace(bare, f"${bare}$") if re.search(r"\\[a-zA-Z!,]", bare) else found[0]
 
 
 def inside(formula: re.Match[str]) -> str:
@@ -145,6 +161,8 @@ def stated_values(sentence: str) -> tuple[str, ...]:
 
     Empty where one of them is said not to be the answer.
     """
+    if _PROSE.search(_BARE.sub(" ", sentence)):
+        sentence = with_dollar_signs(sentence)
     hidden = FORMULA.sub(lambda m: "\x01" * len(m.group()), sentence)
     starts = [m.end() for m in _COPULA.finditer(hidden)]
     for start in [*reversed(starts[-3:]), 0]:

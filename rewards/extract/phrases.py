@@ -32,7 +32,7 @@ _REASONS = re.compile(
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(r"not\s[^,.;\n]{1,40}?,?\s(?:but|rather)\s", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=\S)(?:[.!?](?=\s|$|[A-Z\"'])|[。！？])|\n")
+_SENTENCE_END = re.compile(r"(?<![\s\\])(?:[.!?](?=\s|$|[A-Z\"'])|[。！？])|\n")
 _SELF_PRAISE = re.compile(
     r"(?:indeed |also |therefore |now )?(?:correct|right|reasonable|valid|verified|complete"
     r"|consistent|confirmed|wrong|incorrect|as (?:above|stated))\b",
@@ -94,5 +94,5 @@ def _said(rest: str, truncated: bool) -> tuple[str, ...] | None:
     if _SELF_PRAISE.match(sentence) or (end and end.group() == "?"):
         return None
     reasons = _REASONS.search(sentence)
-    sentence = (sentence[: reasons.start()] if reasons else sentence).strip(" .:。")
+    sentence = (sentence[: reasons.start()] if reasons else sentence).rstrip(" .:。").lstrip(" :")
     return (sentence,) if sentence else ()

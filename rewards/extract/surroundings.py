@@ -101,7 +101,8 @@ def left_side(text: str, start: int) -> int:
     if not letters or _NAME.fullmatch(first) or first.count("(") != first.count(")"):
         return start
     before = text[: start - len(side)][-2000:]
-    if _NAMED.search(before) and not before.rstrip().endswith("equation is"):
+    is_equation = before.rstrip().endswith("equation is") or re.match(r"0(?!\.?\d)", text[start:])
+    if _NAMED.search(before) and not is_equation:
         return start
     if all(re.search(_ASSIGNED.format(name=name), before) for name in letters):
         return start

@@ -2,7 +2,14 @@
 
 import re
 
-from rewards.extract.expressions import MAX_PARTS, Found, formulas, number_spans, whole_expression
+from rewards.extract.expressions import (
+    MAX_PARTS,
+    Found,
+    formulas,
+    number_spans,
+    whole_expression,
+    with_dollar_signs,
+)
 from rewards.parse.modifiers import is_compared, is_denied, is_set_aside
 
 MAX_LINE = 300
@@ -51,7 +58,7 @@ def answer(text: str) -> tuple[str, ...]:
     line = _LABEL.sub("", text.rpartition("\n")[2].strip(" ."))
     if is_bare_formula(line):
         return (line,)
-    text = _without_asides(text)
+    text = _without_asides(with_dollar_signs(text))
     found = formulas(text)
     last_formula = found[-1].end if found else 0
     spans = [span for span in number_spans(text) if span[0] >= last_formula]
