@@ -52,8 +52,9 @@ def same_meaning(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> A
 def _collections(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
     both = (answer, gold)
     if isinstance(answer, t.List) and isinstance(gold, t.List):
-        names = all(isinstance(item, t.Name) for item in (*answer.items, *gold.items))
-        if names and {answer.separator, gold.separator} == {"and", "or"}:
+        names = all(isinstance(item, t.Name | t.Word) for item in (*answer.items, *gold.items))
+        separators = {answer.separator, gold.separator}
+        if names and "or" in separators and len(separators) > 1:
             return False  # p and q is not p or q
     if any(isinstance(tree, t.Matrix) for tree in both):
         return _matrices(answer, gold, arithmetic)

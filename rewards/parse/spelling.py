@@ -87,7 +87,7 @@ _TEXT_FONTS = (
 )
 _FUNCTION_NAMES = (
     "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|gcd|lcm|max|min|det|"
-    "cis|mod|arcsec|arccsc|arccot|arcsinh|arccosh|arctanh|sgn"
+    "cis|mod|arcsec|arccsc|arccot|arcsinh|arccosh|arctanh|sgn|Re|Im"
 )
 
 
@@ -109,7 +109,7 @@ def _thousands(found: re.Match[str]) -> str:
     return f"{found[1]} {scale}"
 
 
-UPRIGHT = "NJWVAKL"  # letters that are units where they stand apart behind a number
+UPRIGHT = "NJWVAKLC"  # letters that are units where they stand apart behind a number
 _AND, _OR = r"et|und|и", r"ou|oder|или"
 # What a text must hold for a rule to be tried, the rule's pattern, and what it puts there instead.
 _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
@@ -137,6 +137,8 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("{", rf"\\(?:{_TEXT_FONTS})\*?(?=\s*\{{)", r"\\text"),
     ("\\", r"\\(?:rm|bf|it)(?![a-zA-Z])\s*", ""),
     ("\\|", r"\\\|", "|"),
+    ("bb{", r"\\mathbb\{R\}\s*(?:\^\{?\+\}?|_\{?(?:>\s*0|\+)\}?)", r"(0,\\infty)"),
+    ("bb{", r"\\mathbb\{Z\}\s*(?:\^\{?\+\}?|_\{?(?:>\s*0|\+)\}?)", r"\\mathbb{N}"),
     ("bb", r"\\Bbb\s*\{?([A-Z])\}?|\\mathbb\s+([A-Z])", r"\\mathbb{\1\2}"),
     (
         "", rf"(?<=\d)\s*\^?\s*(?:\{{\s*(?:{_TEXT_ORDINAL}|{_ORDINAL})\s*\}}|{_TEXT_ORDINAL}"

@@ -73,7 +73,7 @@ _IN_TEXT = re.compile(
 _EXPONENT = re.compile(r"[eE][-+]?\d{1,5}(?![\w.^])")
 _MORE_WORDS = re.compile(r"\s+[a-zA-Z]")
 _AFTER_UNIT = re.compile(
-    r"\s*(?:$|[,;)\]}=|:]|\\|\s\d|(?:and|or|long|wide|high|tall|deep|of|each|in)\b)"
+    r"\s*(?:$|[,;)\]=|:]|\\|\s\d|(?:and|or|long|wide|high|tall|deep|of|each|in)\b)"
 )
 
 
@@ -131,7 +131,7 @@ class _Lexer:
         elif "text" in groups:
             self.spaced = True
             self.cut(groups["text"].strip(), in_text=True)
-            self.spaced = True
+            self.spaced = groups["text"][-1:] == " " or not text.startswith("(", found.end())
         elif "begin" in groups or "end" in groups:
             self.add("command", "\\begin" if "begin" in groups else "\\end")
             self.add("word", groups.get("begin") or groups["end"])

@@ -38,7 +38,7 @@ _TABLE = {
     "rupee": {"rupee|inr": "1"},
     "temperature": {"K|kelvin": "1"}, "celsius": {"celsius": "1"},
     "fahrenheit": {"fahrenheit": "1"}, "current": {"A|amp|ampere": "1"},
-    "angle": {"rad|radian": "1"},
+    "angle": {"rad|radian": "1"}, "charge": {"C|coulomb": "1"},
     "amount": {"mol|mole": "1"}, "bytes": {
         "bit": "1/8", "byte": "1", "KB|kB": "1000", "MB": "1000000", "GB": "1000000000",
         "TB": "1000000000000",
