@@ -133,20 +133,20 @@ def _solved(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer
     for condition, other in ((answer, gold), (gold, answer)):
         try:
             name, wanted = region(other)
+            break
         except NoRegion:
             continue
-        names = t.names_in(condition)
-        unsolved = isinstance(condition, t.Relation) and len(condition.signs) == 1
-        if not unsolved or condition.signs == ("=",) or names != {name or next(iter(names), "")}:
-            return False
-        break
     else:
+        return False
+    if not isinstance(condition, t.Relation) or len(condition.signs) != 1:
+        return False
+    names = t.names_in(condition)
+    if len(names) != 1 or condition.signs == ("=",) or (name and {name} != names):
         return False
     if not isinstance(arithmetic, PreciseArithmetic):
         return None
     from rewards.equality.symbolic import solution
 
-    assert isinstance(condition, t.Relation)
     (left, right), (sign,) = condition.operands, condition.signs
     try:
         return bool(solution(sign, left, right, names.pop()) == _as_sympy(wanted))

@@ -21,7 +21,7 @@ from rewards.parse.normalize import plain_digits
 
 TAG = re.compile("<answer>", re.IGNORECASE)
 CLOSING_TAG = re.compile("</answer>", re.IGNORECASE)
-TURN_END = re.compile(r"<\|(?:im_end|endoftext|eot_id|end_of_text)\|>|</s>|<eos>|<end_of_turn>")
+TURN_END = re.compile(r"<(?:\|(?:im_end|endoftext|eot_id|end_of_text)\|>|/s>|eos>|end_of_turn>)")
 CODE = re.compile(  # that a completion ends in
     r"```(?!(?:output|text|latex|tex|math)\b)[a-z]\w*\s*\n[^`]*(?:```)?\s*\Z", re.IGNORECASE
 )

@@ -74,8 +74,9 @@ def _unit(text: str, start: int, end: int) -> tuple[Unit, int] | None:
     if found is None or not _ENDS_UNIT.match(text, found[1]):
         return None
     word = text[end : found[1]]
-    if word.strip() == "in" and re.match(r"\s+\w", text[found[1] :]):
-        return None  # 5 in total
+    if word.endswith(" in") and re.match(r"\s+\w", text[found[1] :]):  # 5 in total, 5 cm in all
+        unit = parse_unit(word[:-3])
+        return (unit, found[1] - 3) if unit else None
     if len(word.rstrip(".")) == 1:
         name = _MEASURED.search(text[max(0, start - 12) : start])
         return (found[0], end + 1) if name and word[0] in MEASURED_IN.get(name[1], "") else None

@@ -21,7 +21,7 @@ _LISTED = re.compile(
 _TEXT = re.compile(r"\\(?:text|mathrm|operatorname|mbox|begin|end)\s*\{[^{}]*\}|\\[a-zA-Z]+|\\.")
 _WORD = re.compile(r"[a-zA-Z]{2,}|[a-zA-Z]\s[a-zA-Z]\b")
 _RESULT = re.compile(
-    r"(?:=|\b(?:is|are|was|were|be|ha[sd]|have|needs?|takes?|took|costs?|earns?|makes?|made|pays?"
+    r"(?:=|>>|\b(?:is|are|was|were|be|ha[sd]|have|needs?|takes?|took|costs?|earns?|makes?|made|pays?"
     r"|spends?|total of))\s?(?:(?:only|about|exactly|now|a total of)\s)?\$?$"
 )
 _VERBS = r"(?:is|are|was|were|and|total|sum|equals|gives|gets?|makes?|becomes)\b"
@@ -91,14 +91,14 @@ def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found])
     for start, end in reversed([span for span in spans if span[1] <= last[0].start][-4:]):
         whole = whole_expression(text, start, end)
         between = text[whole.end : last[0].start] if whole else "\n"
-        if len(between) > MAX_LINE or re.search(r"[.;?!\n](?:\s|$)", between):
+        if len(between) > MAX_LINE or re.search(r"\n|[.;?!](?:\s|$)", between):
             continue
         assert whole is not None
         is_result = _RESULT.search(text[max(0, whole.start - 40) : whole.start])
         if is_compared or _ADJUNCT.fullmatch(between):
             return [whole] if is_result else []
         if is_result:
-            equals = text[: whole.start].rstrip(" $").endswith("=")
+            equals = text[: whole.start].rstrip(" $").endswith(("=", ">>"))
             return [whole] if equals and _PHRASE.fullmatch(between) else last
     return last
 
