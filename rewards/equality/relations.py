@@ -130,9 +130,9 @@ def _same_ends(x: Piece, y: Piece, arithmetic: QuickArithmetic) -> Answer:
 
 def _solved(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
     """A condition that is not linear, solved by sympy, against a set of numbers."""
-    for condition, other in ((answer, gold), (gold, answer)):
+    for condition in (answer, gold):
         try:
-            name, wanted = region(other)
+            name, wanted = region(gold if condition is answer else answer)
             break
         except NoRegion:
             continue
