@@ -35,6 +35,7 @@ _ADJUNCT = re.compile(
 _THAN = re.compile(
     r"(?:\s[a-z]+)?\s(?:times\sas|(?:more|less|fewer|[a-z]{2,}er)\s(?:[a-z]+\s)?than)\b"
 )
+_SENTENCE_END = re.compile(r"\n|[.;?!](?:\s|$)")
 _ASKS = re.compile(r"\d|\b(?:how|what|which|who|when)\b", re.IGNORECASE)
 _NAME_BEFORE = re.compile(r"\b[a-zA-Z]\s?=\s?$")
 _CHINESE = re.compile(r"[\u3040-\u9fff]")
@@ -89,17 +90,18 @@ def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found])
         return last
     is_compared = bool(_THAN.match(text, last[0].end))
     for start, end in reversed([span for span in spans if span[1] <= last[0].start][-4:]):
-        whole = whole_expression(text, start, end)
-        between = text[whole.end : last[0].start] if whole else "\n"
-        if len(between) > MAX_LINE or re.search(r"\n|[.;?!](?:\s|$)", between):
+        between = text[end : last[0].start]
+        if len(between) > MAX_LINE or _SENTENCE_END.search(between):
+            break
+        if not (whole := whole_expression(text, start, end)):
             continue
-        assert whole is not None
-        is_result = _RESULT.search(text[max(0, whole.start - 40) : whole.start])
+        between = text[whole.end : last[0].start]
+        result = _RESULT.search(text[max(0, whole.start - 40) : whole.start])
         if is_compared or _ADJUNCT.fullmatch(between):
-            return [whole] if is_result else []
-        if is_result:
-            equals = text[: whole.start].rstrip(" $").endswith(("=", ">>"))
-            return [whole] if equals and _PHRASE.fullmatch(between) else last
+            return [whole] if result else []
+        if result:
+            is_sum = result.group().startswith(("=", ">"))
+            return [whole] if is_sum and _PHRASE.fullmatch(between) else last
     return last
 
 

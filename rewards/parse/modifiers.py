@@ -45,7 +45,7 @@ _HERE = r"\s*[\s$\\(\[*:{]*$"
 _NEGATION = re.compile(
     rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|(?:could|might|may) also|instead of"
     rf"|rather than|other than|different from){_LINK}|不是|不等于|并非|\\neq?){_HERE}"
-    r"|(?:^|\n)[ \t]*return\s$",
+    r"|(?<!in )return\s$",
     re.IGNORECASE,
 )
 _FALSEHOOD = re.compile(
