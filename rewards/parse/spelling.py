@@ -133,7 +133,6 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("\\Omega", r"(?<=[\d}])\s+\\Omega\s*$", r"\\text{ ohm}"),
     ("{", r"\\(?:mathrm|textbf|textit|rm)\s*\{\s*([deiA-Z]|[xyzabcnkpqruvw])\s*\}", r"{\1}"),
     ("\\mathrm", r"\\mathrm\s+([a-zA-Z])(?![a-zA-Z])", r"{\1}"),
-    ("\\text", r"\\(?:textbf|textit)\s*(?=\{[^a-zA-Z{}]*\})", ""),
     ("{", rf"\\(?:{_TEXT_FONTS})\*?(?=\s*\{{)", r"\\text"),
     ("\\", r"\\(?:rm|bf|it)(?![a-zA-Z])\s*", ""),
     ("\\|", r"\\\|", "|"),
@@ -185,7 +184,6 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("", r"(?<=\d)['_](?=\d{3}(?!\d))", ","),
     ("(", r"(?<=\.)(\d*)\((\d+)\)(?=\D|$)", r"\1\\overline{\2}"),
     ("\\dot", r"(?<=\.)(\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
-    ("\\text", r"(?<=[\d}])\s*/\s*\\text\s*\{\s*(?=[a-zA-Z])", r"\\text{/"),
     ("{,}", r"\{,\}", ","),
     ("**", r"\*\*", "^"),
     ("<=", r"<=", r"\\le "),
@@ -215,7 +213,6 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         "\\text", r"\\text\s*\{([^{}]*[a-zA-Z\d]\s*)\}\s*(?:\\cdot\s*|\s)\\text\s*\{([^{}]*)\}",
         r"\\text{\1 \2}",
     ),
-    ("unit", r"\\text\s*\{\s*(?:square\s|cubic\s|sq\.?\s)?units?(?:\^\d)?\s*\}", " "),
     ("\\", r"\\[()\[\]]", " "),  # the borders of a formula
 ]  # fmt: skip
 _COMPILED = [(needle, re.compile(pattern), made) for needle, pattern, made in _RULES]
