@@ -84,7 +84,11 @@ class Operands(Expressions):
                 words.append(self.token().text)
             elif not self.is_word():
                 break
-            elif not words and (factor := multiplier(token.text)) and not self._is_wage(token):
+            elif (
+                not words
+                and (factor := multiplier(token.text))
+                and not (self.money and token.text == "gross")
+            ):
                 value = times(factor, value)
                 if len(token.text) > 1 and token.text[0] > "\u3000":
                     words.append(token.text[1:])
@@ -94,10 +98,6 @@ class Operands(Expressions):
         if words and change_value_after(" ".join(words)):
             raise Unreadable(f"{' '.join(words)!r} changes the value")
         return self._with_smaller_units(value) if isinstance(value, t.Quantity) else value
-
-    def _is_wage(self, token: Token) -> bool:
-        """Whether `gross` stands behind money, where it is no 144."""
-        return token.text == "gross" and self.money is not None
 
     def _with_smaller_units(self, value: t.Quantity) -> t.Quantity:
         """`1 hour, 30 minutes and 10 seconds` as one quantity, in the unit of its last part."""
