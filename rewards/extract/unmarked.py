@@ -29,8 +29,8 @@ _PHRASE = re.compile(
     r"[^.,;:=?!\n]*\b(?:in|for|after|during|over|on|with|of|at|before|within|from|by|per|than)\b[^.,;:=?!\n]*"
 )
 _ADJUNCT = re.compile(
-    rf"(?:(?!\b{_VERBS})[^.,;:=?!\n])*?\b(?:(?:in|for|after|during|over|on|at|before|within|from|every)"
-    rf"|with\sa|to\s(?!get|give|make|be)[a-z]+)\b(?:(?!\b{_VERBS})[^.,;:=?!\n])*"
+    rf"(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*?\b(?:(?:in|for|after|during|over|on|at|before|within|from|every)"
+    rf"|with\sa|to\s(?!get|give|make|be)[a-z]+)\b(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*"
 )
 _THAN = re.compile(
     r"(?:\s[a-z]+)?\s(?:times\sas|(?:more|less|fewer|[a-z]{2,}er)\s(?:[a-z]+\s)?than)\b"
