@@ -150,6 +150,8 @@ def _last_side(value: t.Tree) -> t.Tree:
 
 def _relation(tree: t.Relation) -> t.Tree:
     operands = tree.operands
+    if set(tree.signs) <= {">", ">="}:
+        return t.Relation(operands[::-1], tuple(x.replace(">", "<") for x in tree.signs[::-1]))
     if set(tree.signs) != {"="}:
         return tree
     first, last = operands[0], operands[-1]

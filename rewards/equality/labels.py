@@ -35,7 +35,7 @@ _MEMBERS = {
 }
 _IRREGULAR = {"men": "man", "women": "woman", "children": "child", "wives": "wife"}
 _WORD = re.compile(r"[a-z]+(?:\.[a-z]\.?)*")
-_VALUE_OR_WORD = re.compile(r"(?P<value>-?\d[\d.,]*(?<=\d))|(?P<word>[a-z]+)")
+_VALUE_OR_WORD = re.compile(r"(?P<value>-?\d[\d.,]*(?<=\d))|(?P<word>[a-z]{2,})")
 
 
 def contradict(answer: str, gold: str) -> bool:

@@ -29,10 +29,7 @@ def _sides(tree: t.Tree) -> tuple[str, t.Tree] | None:
     if not isinstance(tree, t.Relation) or len(tree.signs) != 1:
         return None
     left, right = tree.operands
-    sign = tree.signs[0]
-    if sign in (">", ">="):
-        return sign.replace(">", "<"), t.difference(right, left)
-    return sign, t.difference(left, right)
+    return tree.signs[0], t.difference(left, right)
 
 
 def same_equation(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
@@ -133,24 +130,24 @@ def _same_ends(x: Piece, y: Piece, arithmetic: QuickArithmetic) -> Answer:
 
 def _solved(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
     """A condition that is not linear, solved by sympy, against a set of numbers."""
-    conditions = [tree for tree in (answer, gold) if isinstance(tree, t.Relation)]
-    others = [tree for tree in (answer, gold) if not isinstance(tree, t.Relation)]
-    if len(conditions) != 1 or len(others) != 1 or len(conditions[0].signs) != 1:
+    for condition in (answer, gold):
+        try:
+            name, wanted = region(gold if condition is answer else answer)
+            break
+        except NoRegion:
+            continue
+    else:
         return False
-    names = t.names_in(conditions[0])
-    if len(names) != 1 or conditions[0].signs[0] == "=":
+    if not isinstance(condition, t.Relation) or len(condition.signs) != 1:
         return False
-    try:
-        name, wanted = region(others[0])
-    except NoRegion:
-        return False
-    if name and {name} != names:
+    names = t.names_in(condition)
+    if len(names) != 1 or condition.signs == ("=",) or (name and {name} != names):
         return False
     if not isinstance(arithmetic, PreciseArithmetic):
         return None
     from rewards.equality.symbolic import solution
 
-    (left, right), (sign,) = conditions[0].operands, conditions[0].signs
+    (left, right), (sign,) = condition.operands, condition.signs
     try:
         return bool(solution(sign, left, right, names.pop()) == _as_sympy(wanted))
     except (ValueError, TypeError, NotImplementedError):

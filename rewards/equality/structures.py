@@ -33,9 +33,6 @@ def same_meaning(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> A
     if answer == gold:
         return True
     answer, gold = in_components(answer, gold)
-    if any(isinstance(tree, t.Call) and tree.name == "residue" for tree in (answer, gold)):
-        classes = residues(answer, gold)
-        return classes if isinstance(classes, bool) else same_meaning(*classes, arithmetic)
     if isinstance(answer, t.Approximation) or isinstance(gold, t.Approximation):
         return _approximations(answer, gold, arithmetic)
     if isinstance(answer, t.Quantity) or isinstance(gold, t.Quantity):
@@ -46,14 +43,18 @@ def same_meaning(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> A
         return _equations(answer, gold, arithmetic)
     if is_region(answer) or is_region(gold):
         return same_region(answer, gold, arithmetic)
+    if any(isinstance(tree, t.Call) and tree.name == "residue" for tree in (answer, gold)):
+        classes = residues(answer, gold)
+        return classes if isinstance(classes, bool) else same_meaning(*classes, arithmetic)
     return _collections(answer, gold, arithmetic)
 
 
 def _collections(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
     both = (answer, gold)
     if isinstance(answer, t.List) and isinstance(gold, t.List):
-        names = all(isinstance(item, t.Name) for item in (*answer.items, *gold.items))
-        if names and {answer.separator, gold.separator} == {"and", "or"}:
+        names = all(isinstance(item, t.Name | t.Word) for item in (*answer.items, *gold.items))
+        separators = {answer.separator, gold.separator}
+        if names and "or" in separators and len(separators) > 1:
             return False  # p and q is not p or q
     if any(isinstance(tree, t.Matrix) for tree in both):
         return _matrices(answer, gold, arithmetic)

@@ -21,6 +21,10 @@ from rewards.parse.normalize import plain_digits
 
 TAG = re.compile("<answer>", re.IGNORECASE)
 CLOSING_TAG = re.compile("</answer>", re.IGNORECASE)
+TURN_END = re.compile(r"<(?:\|(?:im_end|endoftext|eot_id|end_of_text)\|>|/s>|eos>|end_of_turn>)")
+CODE = re.compile(  # that a completion ends in
+    r"```(?!(?:output|text|latex|tex|math)\b)[a-z]\w*\s*\n[^`]*(?:```)?\s*\Z", re.IGNORECASE
+)
 THOUGHTS = {  # each with what ends it
     "<think>": "</think>", "<thinking>": "</thinking>", "<thought>": "</thought>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
@@ -44,7 +48,7 @@ def extract(completion: str, *, strict: bool = False, truncated: bool = False) -
 
     `truncated` says that the completion was cut off by a limit on its length.
     """
-    text = _after_thought(completion)
+    text = _after_thought(TURN_END.split(completion, maxsplit=1)[0])
     if text is None:
         return Extraction("unfinished thought")
     *before, last = TAG.split(text)
@@ -52,7 +56,7 @@ def extract(completion: str, *, strict: bool = False, truncated: bool = False) -
         return _tagged(last, truncated)
     return _marked(text, truncated) or (
         Extraction("none")
-        if strict or truncated
+        if strict or truncated or CODE.search(text)
         else Extraction("unmarked", unmarked.answer(EMPHASIS.sub("", plain_digits(text[-TAIL:]))))
     )
 
@@ -72,11 +76,9 @@ def _tagged(inside: str, truncated: bool) -> Extraction:
     if truncated and not closed:
         return Extraction("tag")
     marked = _marked(content, truncated=False)
-    if marked and marked.rule == "boxed":
+    if marked and (marked.parts or marked.rule == "boxed"):
         return Extraction("tag", marked.parts)
     content = EMPHASIS.sub("", plain_digits(content[:TAIL])).strip()
-    if marked and "\n" in content:
-        return Extraction("tag", marked.parts)
     return Extraction("tag", (content,) if content else ())
 
 

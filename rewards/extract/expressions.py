@@ -16,8 +16,15 @@ EMPHASIS = re.compile(
     r"|\*(?<![\w\s)}\d*]\*)(?=[^\s*])|\*(?<=[^\s*]\*)(?![\w\s({\\*])|`|#(?<![^\n]#)#* ",
 )
 FORMULA = re.compile(
-    r"\$\$([^$]{1,2000})\$\$|(?<!\\)\$([^$\n]{1,2000})(?<!\\)\$(?!\d)"
+    r"\$\$([^$]{1,2000})\$\$|\$(?<!\\\$)([^$\n]{1,2000})(?<!\\)\$(?!\d)"
+    r"|\$(?<!\\\$)\$?(\\\$[^$\n]{1,200})\$\$?(?!\d)"  # $\$5$
     r"|\\\(((?:[^\\\n]|\\[^()\n]){1,2000})\\\)|\\\[((?:[^\\]|\\[^\[\]]){1,2000})\\\]",
+)
+_BARE = re.compile(  # LaTeX without dollar signs
+    FORMULA.pattern
+    + r"|(?P<bare>(?:\\(?:text|mathrm|mbox|begin|end|operatorname)\s?\{[^{}]*\}|\\[a-zA-Z]+"
+    r"|\\[^a-zA-Z\s()\[\]]|(?<![a-zA-Z'’])(?!a\s)[a-zA-Z](?![a-zA-Z'’])"
+    r"|\d[\d.]*(?<=\d)|\.(?=\d)|[-−+*/^_=<>(){}\[\]|&,%!' ])+)"
 )
 _NUMBER = re.compile(
     r"(?:(?<![\w)])[-+])?(?:\\?[$€£]\s?)?(?:\d{1,3}\s(?=\d{1,2}\s?/\s?\d))?"
@@ -32,7 +39,7 @@ _RIGHT = re.compile(
     rf"|[a-zA-Z(]{_OPERAND}?|\+(?=\s*(?:$|[.,;)a-z]))"
 )
 _LEFT = re.compile(
-    rf"(?:{_OPERAND}?(?:[\^_(√/*×·÷]\s?|\s?≈\s?|\d:|\d\s:\s|\d-to-|\d\s(?:out\sof|in|of|to|mod|through)\s)"
+    rf"(?:{_OPERAND}?(?:[\^_(√/*×·÷]\s?|\s?≈\s?|\d:|\d\s:\s|\d-to-|\d\s(?:in\s)?base[\s-]|\d\s(?:out\sof|in|of|to|mod|through)\s)"
     r"|[A-Za-z]{1,12}|(?:^|(?<=\s))[≤≥<>]=?\s?)$"
 )
 _NAME = re.compile(r"\b[a-zA-Z]\s?=\s?-?$")
@@ -41,6 +48,7 @@ _SCALE_WORD = re.compile(
     r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b|[万亿千百]",
     re.IGNORECASE,
 )
+_STEP = re.compile(r"\b(?:[Ss]tep|Case|Part|Method|Example|Figure|Question|Problem|Equation)\s$")
 _ITEM = re.compile(r"[.)]\s+[A-Za-z*$\\]")
 _CHANGED = re.compile(r"\bfrom\s\S{1,20}\sto\s$", re.IGNORECASE)  # from 3 to 5: 5
 _CURRENCY = re.compile(r"(?:Rs\.?|USD|EUR|US)$")
@@ -58,6 +66,16 @@ class Found(NamedTuple):
 def formulas(text: str) -> list[Found]:
     """What stands between dollar signs or the brackets of a formula."""
     return [Found(m.start(), m.end(), inside(m).strip()) for m in FORMULA.finditer(text)]
+
+
+def with_dollar_signs(text: str) -> str:
+    """The text with dollar signs around LaTeX that has none."""
+    return _BARE.sub(_marked, text) if "\\" in text else text
+
+
+def _marked(found: re.Match[str]) -> str:
+    bare = (found["bare"] or "").strip(" ,")
+    return found[0].replace(bare, f"${bare}$") if re.search(r"\\[a-zA-Z!,]", bare) else found[0]
 
 
 def inside(formula: re.Match[str]) -> str:
@@ -99,7 +117,8 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
         and said.count("(") < said.count(")") + (said[-1] != ")")
     ):
         said = said[:-1]
-    if said.endswith("!") and _PROSE.search(before.rpartition("\n")[2]):
+    is_prose = _PROSE.search(before.rpartition("\n")[2]) and not re.match(r"\s[a-z]", text[end:])
+    if said.endswith("!") and is_prose:
         said = said.rstrip("!")
     name = _NAME.search(text[max(0, start - 8) : start]) if len(unit) == 1 else None
     begin = start - len(name.group()) if name else left_side(text, start)
@@ -110,7 +129,8 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
 
 def _is_aside(text: str, start: int, end: int) -> bool:
     """Whether a number belongs to a condition (at x = 2), or counts the items of a list."""
-    if is_set_aside(text[max(0, start - 60) : start], text[end : end + 40]):
+    before = text[max(0, start - 60) : start]
+    if is_set_aside(before, text[end : end + 40]) or _STEP.search(before):
         return True
     item = _ITEM.match(text, end) and text[start:end].isdigit() and text[start:end]
     if not item or text[text.rfind("\n", 0, start) + 1 : start].strip() or len(item) > 2:
@@ -129,7 +149,8 @@ def _with_neighbours(text: str, start: int, end: int) -> tuple[int, int, str]:
         end, right = more.end(), right + 1
     before = text[max(0, start - 60) : start]
     while left < 10 and (more := _LEFT.search(before)):
-        if _CURRENCY.search(before) or _CHANGED.search(before) or not more.group():
+        in_days = unit and more.group().endswith(" in ")  # 50 miles in 5 days
+        if in_days or _CURRENCY.search(before) or _CHANGED.search(before) or not more.group():
             break
         start, left = start - len(more.group()), left + 1
         before = text[max(0, start - 60) : start]
@@ -141,6 +162,8 @@ def stated_values(sentence: str) -> tuple[str, ...]:
 
     Empty where one of them is said not to be the answer.
     """
+    if _PROSE.search(_BARE.sub(" ", sentence)):
+        sentence = with_dollar_signs(sentence)
     hidden = FORMULA.sub(lambda m: "\x01" * len(m.group()), sentence)
     starts = [m.end() for m in _COPULA.finditer(hidden)]
     for start in [*reversed(starts[-3:]), 0]:

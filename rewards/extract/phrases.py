@@ -32,7 +32,7 @@ _REASONS = re.compile(
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(r"not\s[^,.;\n]{1,40}?,?\s(?:but|rather)\s", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=\S)(?:[.!?](?=\s|$|[A-Z\"'])|[。！？])|\n")
+_SENTENCE_END = re.compile(r"(?<![\s\\])(?:[.!?](?=\s|$|[A-Z\"'])|[。！？])|\n")
 _SELF_PRAISE = re.compile(
     r"(?:indeed |also |therefore |now )?(?:correct|right|reasonable|valid|verified|complete"
     r"|consistent|confirmed|wrong|incorrect|as (?:above|stated))\b",
@@ -79,7 +79,7 @@ def _matches(pattern: re.Pattern[str], keywords: tuple[str, ...], text: str) -> 
 
 
 def _said(rest: str, truncated: bool) -> tuple[str, ...] | None:
-    """The answer at the beginning of `rest`; None where the sentence only praises it."""
+    """The answer at the beginning of `rest`; None where it is asked, or only praised."""
     lead = _LEAD.match(rest)
     if lead:
         rest = rest[lead.end() :]
@@ -91,8 +91,8 @@ def _said(rest: str, truncated: bool) -> tuple[str, ...] | None:
     if truncated and not end:
         return ()
     sentence = rest[: end.start()] if end else rest
-    if _SELF_PRAISE.match(sentence):
+    if _SELF_PRAISE.match(sentence) or (end and end.group() == "?"):
         return None
     reasons = _REASONS.search(sentence)
-    sentence = (sentence[: reasons.start()] if reasons else sentence).strip(" .:。")
+    sentence = (sentence[: reasons.start()] if reasons else sentence).rstrip(" .:。").lstrip(" :")
     return (sentence,) if sentence else ()

@@ -74,8 +74,9 @@ def _unit(text: str, start: int, end: int) -> tuple[Unit, int] | None:
     if found is None or not _ENDS_UNIT.match(text, found[1]):
         return None
     word = text[end : found[1]]
-    if word.strip() == "in" and re.match(r"\s+\w", text[found[1] :]):
-        return None  # 5 in total
+    if word.endswith(" in") and re.match(r"\s+\w", text[found[1] :]):  # 5 in total, 5 cm in all
+        unit = parse_unit(word[:-3])
+        return (unit, found[1] - 3) if unit else None
     if len(word.rstrip(".")) == 1:
         name = _MEASURED.search(text[max(0, start - 12) : start])
         return (found[0], end + 1) if name and word[0] in MEASURED_IN.get(name[1], "") else None
@@ -101,7 +102,8 @@ def left_side(text: str, start: int) -> int:
     if not letters or _NAME.fullmatch(first) or first.count("(") != first.count(")"):
         return start
     before = text[: start - len(side)][-2000:]
-    if _NAMED.search(before) and not before.rstrip().endswith("equation is"):
+    is_equation = before.rstrip().endswith("equation is") or re.match(r"0(?!\.?\d)", text[start:])
+    if _NAMED.search(before) and not is_equation:
         return start
     if all(re.search(_ASSIGNED.format(name=name), before) for name in letters):
         return start

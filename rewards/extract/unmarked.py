@@ -2,7 +2,14 @@
 
 import re
 
-from rewards.extract.expressions import MAX_PARTS, Found, formulas, number_spans, whole_expression
+from rewards.extract.expressions import (
+    MAX_PARTS,
+    Found,
+    formulas,
+    number_spans,
+    whole_expression,
+    with_dollar_signs,
+)
 from rewards.parse.modifiers import is_compared, is_denied, is_set_aside
 
 MAX_LINE = 300
@@ -13,10 +20,23 @@ _LISTED = re.compile(
 )
 _TEXT = re.compile(r"\\(?:text|mathrm|operatorname|mbox|begin|end)\s*\{[^{}]*\}|\\[a-zA-Z]+|\\.")
 _WORD = re.compile(r"[a-zA-Z]{2,}|[a-zA-Z]\s[a-zA-Z]\b")
-_RESULT = re.compile(r"=\s?\$?$")
+_RESULT = re.compile(
+    r"(?:=|>>|\b(?:is|are|was|were|be|ha[sd]|have|needs?|takes?|took|costs?|earns?|makes?|made|pays?"
+    r"|spends?|total of))\s?(?:(?:only|about|exactly|now|a total of)\s)?\$?$"
+)
+_VERBS = r"(?:is|are|was|were|and|total|sum|equals|gives|gets?|makes?|becomes)\b"
 _PHRASE = re.compile(
     r"[^.,;:=?!\n]*\b(?:in|for|after|during|over|on|with|of|at|before|within|from|by|per|than)\b[^.,;:=?!\n]*"
 )
+_ADJUNCT = re.compile(
+    rf"(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*?\b(?:(?:in|for|after|during|over|on|at|before|within|from|every)"
+    rf"|with\sa|to\s(?!get|give|make|be)[a-z]+)\b(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*"
+)
+_THAN = re.compile(
+    r"(?:\s[a-z]+)?\s(?:times\sas|(?:more|less|fewer|[a-z]{2,}er)\s(?:[a-z]+\s)?than)\b"
+)
+_SENTENCE_END = re.compile(r"\n|[.;?!](?:\s|$)")
+_ASKS = re.compile(r"\d|\b(?:how|what|which|who|when)\b", re.IGNORECASE)
 _NAME_BEFORE = re.compile(r"\b[a-zA-Z]\s?=\s?$")
 _CHINESE = re.compile(r"[\u3040-\u9fff]")
 _LABEL = re.compile(r"^[A-Za-z]\s?:\s+")
@@ -32,16 +52,15 @@ def answer(text: str) -> tuple[str, ...]:
     With those listed before it: "5 or 6" is two.
     """
     text = _CORRECTED.sub("", text.rstrip())
+    if text.endswith("?") and _ASKS.search(re.split(r"[.!?\n]", text[-MAX_LINE:-1])[-1]):
+        return ()
     if choice := _CHOICE.search(text):
         return (choice[1] or choice[2],)
     line = _LABEL.sub("", text.rpartition("\n")[2].strip(" ."))
     if is_bare_formula(line):
         return (line,)
-    found = [
-        one
-        for one in formulas(text)
-        if not is_set_aside(text[max(0, one.start - 60) : one.start], text[one.end : one.end + 40])
-    ]
+    text = _without_asides(with_dollar_signs(text))
+    found = formulas(text)
     last_formula = found[-1].end if found else 0
     spans = [span for span in number_spans(text) if span[0] >= last_formula]
     numbers = _before_a_phrase(text, spans, _last_numbers(text, spans))
@@ -63,19 +82,40 @@ def is_bare_formula(line: str) -> bool:
 
 
 def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found]) -> list[Found]:
-    """The result of a calculation, where the last number only stands in a phrase behind it.
+    """The value of a sentence, where the last number only stands in a phrase behind it.
 
-    10 x 5 = 50 miles in 5 days: 50.
+    10 x 5 = 50 miles in 5 days: 50; she has 7 left after selling 3: 7; 5 pies for $20: neither.
     """
     if len(last) != 1 or text[: last[0].start].rstrip().endswith("="):
         return last
+    is_compared = bool(_THAN.match(text, last[0].end))
     for start, end in reversed([span for span in spans if span[1] <= last[0].start][-4:]):
-        if _RESULT.search(text[max(0, start - 4) : start]):
-            whole = whole_expression(text, start, end)
-            if whole and _PHRASE.fullmatch(text, whole.end, last[0].start):
-                return [whole]
+        between = text[end : last[0].start]
+        if len(between) > MAX_LINE or _SENTENCE_END.search(between):
             break
+        if not (whole := whole_expression(text, start, end)):
+            continue
+        between = text[whole.end : last[0].start]
+        result = _RESULT.search(text[max(0, whole.start - 40) : whole.start])
+        if is_compared or _ADJUNCT.fullmatch(between):
+            return [whole] if result else []
+        if result:
+            is_sum = result.group().startswith(("=", ">"))
+            return [whole] if is_sum and _PHRASE.fullmatch(between) else last
     return last
+
+
+def _without_asides(text: str) -> str:
+    """The text without the formulas of its conditions: at x = 2 and y = 3."""
+    end = -1
+    for one in formulas(text):
+        left, equals, _ = one.text.partition("=")
+        lead = text[max(0, one.start - 60) : one.start] + (left + equals if equals else "")
+        listed = end >= 0 and _LISTED.fullmatch(text, end, one.start)
+        if listed or is_set_aside(lead, text[one.end : one.end + 40]):
+            end = one.end
+            text = f"{text[: one.start]}{' ' * (end - one.start)}{text[end:]}"
+    return text
 
 
 def _last_formulas(text: str, found: list[Found]) -> list[Found]:

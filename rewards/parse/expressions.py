@@ -153,23 +153,17 @@ class Expressions(Primaries):
             elif text == "\\degrees" or (text == "^" and self.text(1) == "\\circ"):
                 self.at += 1 if text == "\\degrees" else 2
                 tree = self._degrees(tree)
-            elif text == "^" and self.text(1) == "{" and self._is_transpose():
-                self.at += 4
-                tree = t.Call("transpose", (tree,))
-            elif text == "^" and self.text(1) in ("T", "\\top") and isinstance(tree, t.Matrix):
-                self.at += 2
-                tree = t.Call("transpose", (tree,))
             elif text == "^":
                 self.take()
-                tree = t.Power(tree, self._exponent())
+                exponent = self._exponent()
+                rows = t.Matrix((tree.items,)) if isinstance(tree, t.Tuple) else tree
+                if exponent == t.Name("T") and isinstance(rows, t.Matrix):
+                    tree = t.Call("transpose", (rows,))
+                else:
+                    tree = t.Power(tree, exponent)
             else:
                 return tree
         raise Unreadable("too deep")
-
-    def _is_transpose(self) -> bool:
-        return self.text(2) in ("T", "\\top") and self.text(3) == "}" and self.text(-1) in (
-            "matrix", "pmatrix", "bmatrix",
-        )  # fmt: skip
 
     def _degrees(self, tree: t.Tree) -> t.Tree:
         scale = {"C": "celsius", "F": "fahrenheit"}.get(self.text())

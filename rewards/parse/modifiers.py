@@ -18,6 +18,7 @@ MULTIPLIERS |= {f"{name}s": factor for name, factor in list(MULTIPLIERS.items())
 del MULTIPLIERS["scores"]  # of a test
 _PARTS = "halves thirds fourths fifths sixths sevenths eighths ninths".split()
 MULTIPLIERS |= {name: Fraction(1, under) for under, name in enumerate(_PARTS, start=2)}
+MULTIPLIERS |= {"half": Fraction(1, 2), "third": Fraction(1, 3), "fourth": Fraction(1, 4)}
 
 _BEFORE = re.compile(
     r"\b(?:not|no|never|neither|nor|none|without|except|excluding|minus|negative|less|fewer|under"
@@ -42,8 +43,9 @@ _AFTER = re.compile(
 _LINK = r"(?:\s+(?:be|equal to|equal|exactly|of|the|a|simply|just|really|actually|to|definitely))*"
 _HERE = r"\s*[\s$\\(\[*:{]*$"
 _NEGATION = re.compile(
-    rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|instead of|rather than|other than"
-    rf"|different from){_LINK}|不是|不等于|并非|\\neq?){_HERE}",
+    rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|(?:could|might|may) also|instead of"
+    rf"|rather than|other than|different from){_LINK}|不是|不等于|并非|\\neq?){_HERE}"
+    r"|(?<!in )return\s$",
     re.IGNORECASE,
 )
 _FALSEHOOD = re.compile(
@@ -52,7 +54,8 @@ _FALSEHOOD = re.compile(
 )
 _COMPARISON = re.compile(
     rf"(?:\b(?:(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower) than|twice|half"
-    rf"|double|triple|thrice|minus|out of|(?<!when )(?<!is )divided by"
+    rf"|double|triple|thrice|minus|out of|compared (?:with|to)|(?:down|up) from|versus"
+    rf"|(?<!when )(?<!is )divided by"
     rf"|(?:square|cube|root|reciprocal|inverse|opposite|factorial"
     rf"|logarithm|multiples?) of){_LINK}|小于|大于){_HERE}"
     r"|\b(?:of|twice|half|double|triple|times|plus|minus)\s+[a-zA-Z]\s?(?:squared|cubed)?\s?=\s?$",
@@ -69,8 +72,12 @@ _REJECTION = re.compile(
     + _TO_A_FORMULA,
     re.IGNORECASE,
 )
+_ROUNDED = re.compile(  # 1/6, or about 16.7%
+    r"[\d}$][^\s\d]{0,9},?\s\(?(?:(?:or|which\sis)\s)?(?:about|approximately|roughly)\s"
+    + _TO_A_FORMULA
+)
 _REJECTED = re.compile(
-    r"[\s$)\\\]]*(?:is|are|was|must be)\s(?:then\s)?(?:rejected|extraneous|invalid"
+    r"\s?of\s\$?\d|[\s$)\\\]]*(?:is|are|was|must be)\s(?:then\s)?(?:rejected|extraneous|invalid"
     r"|discarded|excluded|impossible|not (?:valid|possible|allowed|in the domain))",
     re.IGNORECASE,
 )
@@ -99,8 +106,8 @@ def is_compared(before: str) -> bool:
 def is_set_aside(before: str, behind: str) -> bool:
     """Whether the text around a value says that it is a reason, a condition or a rejected one."""
     before = before[-60:]
-    aside = _CONDITION.search(before) or _REJECTION.search(before)
-    return bool(aside or _REJECTED.match(behind[:40]))
+    aside = any(pattern.search(before) for pattern in (_CONDITION, _REJECTION, _ROUNDED))
+    return aside or bool(_REJECTED.match(behind[:40]))
 
 
 def multiplier(word: str) -> Fraction | None:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 from rewards.parse.number_words import in_digits
-from rewards.parse.spelling import DOLLAR, ROW, TABLE, in_one_spelling
+from rewards.parse.spelling import CODES, DOLLAR, ROW, TABLE, in_one_spelling
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -18,7 +18,7 @@ _SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞↉]")
 _SIMPLE = re.compile(r"[\w\s.,/+^-]*", re.ASCII)
 _NOT_SIMPLE = re.compile(
-    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|et|und|ou|oder)\b|[xX]\s*10|C_\d|-to-|\s?h\s?\d)|^[Ee]ither\s|\d\s+\(-?\d"
+    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|et|und|ou|oder)\b|[xX]\s*10|C_\d|_\d{3}|-to-|\s?h\s?\d)|^[Ee]ither\s|\d\s+\("
 )
 
 
@@ -42,7 +42,7 @@ def normalize(text: str) -> str:
     text = plain_characters(text)
     if "\\\\" in text:
         text = _rows(text)
-    if "$" in text:
+    if "$" in text or text[:1] in "UEGRCI":
         text = _with_money(text)
     if "math" in text or "hat" in text or "bm" in text or "vec" in text or "bold" in text:
         text = _with_basis_vectors(text)
@@ -61,13 +61,16 @@ def normalize(text: str) -> str:
 
 def _with_money(text: str) -> str:
     """`\\$` as the sign of money; also `$`, where none of the text can border a formula."""
-    text = re.sub(r"\bUSD?\s?(?=\\?\$\s?\d)", "", text)
+    text = _CODE.sub(lambda m: CODES.get(m[1], ""), text)
     bare = _BARE_DOLLAR.findall(text)
     if bare and all(bare):
         text = _BARE_DOLLAR.sub(lambda m: DOLLAR + m[1], text)
     return text.replace("\\$", DOLLAR)
 
 
+_CODE = re.compile(
+    rf"^({'|'.join(CODES)})\.?\s?(?=-?[\d.])|\b(?:{'|'.join(CODES)}|US|HK)\s?(?=\\?\$\s?\d)"
+)
 _BARE_DOLLAR = re.compile(r"(?<!\\)\$(\s?[\d.]?)")
 _VECTOR_FONT = r"\\(?:hat|widehat|vec|mathbf|boldsymbol|bm|pmb|mathrm|textbf)"
 _BASIS = re.compile(

@@ -14,7 +14,7 @@ _ONE = rf"(?:(?:{'|'.join(_TENS)})(?:[-\s]?(?:{'|'.join(_UNITS[1:10])}))?|{'|'.j
 _NUMBER = re.compile(
     rf"(?P<before>(?:\\text\s*\{{\s*)?(?:negative\s|minus\s)?)"
     rf"(?:(?P<hundreds>{_ONE})\shundred(?:(?:\sand)?\s(?P<rest>{_ONE}))?|(?P<alone>{_ONE}))"
-    r"(?=\s*[}.,]|\s+[a-z]|\s*$)(?!\s*(?:and\b|or\b|of\b|to\b|,))",
+    r"(?:(?=\s*[}.,]|\s+[a-z]|\s*$)|-(?=half|third|fourth))(?!\s*(?:and\b|or\b|of\b|to\b|,))",
     re.IGNORECASE,
 )
 
@@ -25,7 +25,7 @@ def in_digits(text: str) -> str:
         return text
     value = _value(found["alone"]) if found["alone"] else 100 * _value(found["hundreds"])
     value += _value(found["rest"]) if found["rest"] else 0
-    return f"{found['before']}{value}{text[found.end() :]}"
+    return f"{found['before']}{value} {text[found.end() :].lstrip()}"
 
 
 def _value(words: str) -> int:

@@ -84,7 +84,11 @@ class Operands(Expressions):
                 words.append(self.token().text)
             elif not self.is_word():
                 break
-            elif not words and (factor := multiplier(token.text)):
+            elif (
+                not words
+                and (factor := multiplier(token.text))
+                and not (self.money and token.text == "gross")
+            ):
                 value = times(factor, value)
                 if len(token.text) > 1 and token.text[0] > "\u3000":
                     words.append(token.text[1:])

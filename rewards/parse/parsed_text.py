@@ -14,12 +14,12 @@ from rewards.parse.tokens import MAX_LENGTH, Unreadable
 
 EMPTY = t.Set(())
 _ZERO = t.Number(Fraction(0))
-_ALL = r"(?:the)?(?:set of)?(?:all)?"
+_ALL = r"(?:setof)?(?:all)?"
 _NONE = (
     r"(?:there(?:is|are))?no(?:real|integer|valid|such)?(?:solutions?|roots?|values?)(?:exists?)?"
 )
 _KNOWN = [
-    (re.compile(rf"{_NONE}|(?:the)?emptyset|none|无解"), EMPTY),
+    (re.compile(rf"{_NONE}|emptyset|none|无解"), EMPTY),
     (re.compile(rf"{_ALL}realnumbers?|{_ALL}reals|(?:any)realnumber"), t.REALS),
     (re.compile(rf"{_ALL}integers?"), t.NumberSet("Z")),
     (re.compile(rf"{_ALL}(?:naturalnumbers|positiveintegers)"), t.NumberSet("N")),
@@ -28,23 +28,21 @@ _KNOWN = [
     (re.compile(rf"{_ALL}non-?negativereal(?:number)?s"), t.Tuple((_ZERO, t.INFINITY), "[)")),
     (re.compile(rf"{_ALL}negativereal(?:number)?s"), t.Tuple((t.Negative(t.INFINITY), _ZERO))),
     (
-        re.compile(
-            r"(?:the)?(?:limit|it|integral|series|sum)?(?:is)?(?:undefined|doesnotexist|dne)"
-        ),
+        re.compile(r"(?:limit|it|integral|series|sum)?(?:is)?(?:undefined|doesnotexist|dne)"),
         t.Word("undefined"),
     ),
-    (re.compile(r"(?:it|the(?:series|integral))?(?:is)?diverge(?:s|nt)"), t.Word("divergent")),
-    (re.compile(r"(?:it|the(?:series|integral))?(?:is)?converge(?:s|nt)"), t.Word("convergent")),
+    (re.compile(r"(?:it|series|integral)?(?:is)?diverge(?:s|nt)"), t.Word("divergent")),
+    (re.compile(r"(?:it|series|integral)?(?:is)?converge(?:s|nt)"), t.Word("convergent")),
     (re.compile(r"(?:positive)?infinity|infinitelymany(?:solutions)?|infinite"), t.INFINITY),
     (re.compile(r"negativeinfinity"), t.Negative(t.INFINITY)),
 ]
-_ARTICLE = re.compile(r"\b(?:the|an?)\s+(?=[a-zA-Z]{2})", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b(?:the|an?)\s+(?=[a-zA-Z]{2})|\s+only\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"(?<=\S)\s*,?\s*(?:\\text\s*\{\s*,?\s*|\s)(?:for|where|at|when)\b.*$", re.S
 )
 _EXCEPT = re.compile(
-    r"(?:\\text\s*\{\s*)?(?:all|any)\s+real(?:s|\s+(?:numbers?|values?))(?:\s+of)?(?:\s+[a-z])?\s*,?\s*"
-    r"(?:except|excluding|other\s+than|but)(?:\s+for)?\s*\}?(.*?)\}?",
+    r"(?:\\text\s*\{\s*)?(?i:all|any)\s+real(?:s|\s+(?:numbers?|values?))(?:\s+of)?(?:\s+[a-z])?\s*,?\s*"
+    r"(?i:except|excluding|other\s+than|but)(?:\s+for)?\s*\}?(.*?)\}?",
     re.S,
 )
 _MEASURED = re.compile(r"[a-zA-Z]\s?=\s?(-?[\d.]+[a-zA-Z])")

@@ -6,7 +6,7 @@ from fractions import Fraction
 from rewards.parse import tree as t
 from rewards.parse.literals import literal_in_base, repeating_decimal
 from rewards.parse.names import ACCENTS, CALLS, FIGURES, GREEK, PAIRS
-from rewards.parse.rows import Rows
+from rewards.parse.rows import PIECE, Rows
 from rewards.parse.tokens import Token, Unreadable
 
 
@@ -133,7 +133,7 @@ class Primaries(Rows, abc.ABC):
 
     def _number(self, digits: str) -> t.Tree:
         mantissa, _, exponent = digits.lower().partition("e")
-        if self.text() == "_" and digits.isdigit():
+        if self.text() == "_" and digits.isalnum():
             self.take()
             return literal_in_base(digits, self.argument(whole_number=True))
         if "." in mantissa and self.text() in ("\\overline", "\\bar", "\\dot", "..."):
@@ -206,10 +206,10 @@ class Primaries(Rows, abc.ABC):
         if len(items) == 1 and self.text() in ("|", ":"):
             self.take()
             self.in_builder = False
-            items = [self.statement()]
+            condition = self.statement()
             self.in_builder = outer
             self.take("\\}")
-            return items[0]
+            return _built(items[0], condition)
         self.in_builder = outer
         self.take("\\}")
         return t.Set(tuple(items))
@@ -255,6 +255,17 @@ class Primaries(Rows, abc.ABC):
         while self.is_word() or self.token().kind == "unit":
             words.append(self.take().text)
         return " ".join(words)
+
+
+def _built(element: t.Tree, condition: t.Tree) -> t.Tree:
+    """`{x | x > 0}` is its condition, `{2k | k \\in Z}` its element."""
+    if isinstance(element, t.Member) and element.of != t.REALS:
+        return t.SetOperation("intersection", element.of, condition)
+    if isinstance(element, t.Name | t.Tuple | t.Member):
+        return condition
+    if isinstance(condition, t.Member) and condition.of == t.NumberSet("Z"):
+        return element
+    return t.Tuple((element, condition), PIECE)
 
 
 def _letters(tree: t.Tree) -> str:

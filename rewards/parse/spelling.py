@@ -11,6 +11,7 @@ from collections.abc import Callable
 ROW = "\ue000"  # stands for the `\\\\` that ends a row of a matrix; in no sense a space
 DOLLAR = "\ue001"  # stands for the sign of money, where `$` borders formulas
 MONEY = f"{DOLLAR}€£¥₹"
+CODES = {"USD": DOLLAR, "EUR": "€", "GBP": "£", "RMB": "¥", "CNY": "¥", "INR": "₹", "Rs": "₹"}
 
 _GREEK = dict(
     zip(
@@ -45,10 +46,6 @@ TABLE = str.maketrans(_CHARACTERS)
 
 _ORDINAL = r"(?:st|nd|rd|th)"
 _TEXT_ORDINAL = rf"\\text\s*\{{\s*{_ORDINAL}\s*\}}"
-_SPELLED = (
-    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
-    "|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|and"
-)
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "twelve": 12, "sixteen": 16,
@@ -67,7 +64,7 @@ _SYNONYMS = {  # of commands
     r"\mathbb{R}": "R Reals reals", r"\text{and}": "land wedge", r"\text{or}": "lor vee",
     r"\to": "rightarrow longrightarrow Longrightarrow Rightarrow implies", "<": "lt", ">": "gt",
     ":": "colon", "|": "lvert rvert vert mid", "£": "pounds", "€": "euro", ROW: "newline cr",
-    "^\\circ ": "degree",
+    "^\\circ ": "degree", "T": "top",
 } | {
     rf"\{name}": f"var{name}" for name in "epsilon phi theta rho sigma kappa pi".split()
 }  # fmt: skip
@@ -90,12 +87,12 @@ _TEXT_FONTS = (
 )
 _FUNCTION_NAMES = (
     "sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|ln|log|exp|gcd|lcm|max|min|det|"
-    "cis|mod|arcsec|arccsc|arccot|arcsinh|arccosh|arctanh|sgn"
+    "cis|mod|arcsec|arccsc|arccot|arcsinh|arccosh|arctanh|sgn|Re|Im"
 )
 
 
 def _base(found: re.Match[str]) -> str:
-    return f"_{{{_BASES[found[1]]}}}"
+    return f"_{{{_BASES[found[2]]}}}"
 
 
 def _choose(found: re.Match[str]) -> str:
@@ -107,7 +104,12 @@ def _chance(found: re.Match[str]) -> str:
     return f"{found[1]}/{found[2]}" if int(found[1]) < int(found[2]) else found[0]
 
 
-UPRIGHT = "NJWVAKL"  # letters that are units where they stand apart behind a number
+def _thousands(found: re.Match[str]) -> str:
+    scale = {"M": "million", "B": "billion"}.get(found[2], "thousand")
+    return f"{found[1]} {scale}"
+
+
+UPRIGHT = "NJWVAKLC"  # letters that are units where they stand apart behind a number
 _AND, _OR = r"et|und|и", r"ou|oder|или"
 # What a text must hold for a rule to be tried, the rule's pattern, and what it puts there instead.
 _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
@@ -131,31 +133,45 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("\\Omega", r"(?<=[\d}])\s+\\Omega\s*$", r"\\text{ ohm}"),
     ("{", r"\\(?:mathrm|textbf|textit|rm)\s*\{\s*([deiA-Z]|[xyzabcnkpqruvw])\s*\}", r"{\1}"),
     ("\\mathrm", r"\\mathrm\s+([a-zA-Z])(?![a-zA-Z])", r"{\1}"),
-    ("\\text", r"\\(?:textbf|textit)\s*(?=\{[^a-zA-Z{}]*\})", ""),
     ("{", rf"\\(?:{_TEXT_FONTS})\*?(?=\s*\{{)", r"\\text"),
     ("\\", r"\\(?:rm|bf|it)(?![a-zA-Z])\s*", ""),
     ("\\|", r"\\\|", "|"),
+    ("bb{", r"\\mathbb\{R\}\s*(?:\^\{?\+\}?|_\{?(?:>\s*0|\+)\}?)", r"(0,\\infty)"),
+    ("bb{", r"\\mathbb\{Z\}\s*(?:\^\{?\+\}?|_\{?(?:>\s*0|\+)\}?)", r"\\mathbb{N}"),
     ("bb", r"\\Bbb\s*\{?([A-Z])\}?|\\mathbb\s+([A-Z])", r"\\mathbb{\1\2}"),
     (
         "", rf"(?<=\d)\s*\^?\s*(?:\{{\s*(?:{_TEXT_ORDINAL}|{_ORDINAL})\s*\}}|{_TEXT_ORDINAL}"
         rf"|{_ORDINAL}\b)", "",
     ),
-    (")", rf"(?<=\s)\((?:(?:{_SPELLED})[\s-]?)+\)$", ""),
-    ("\\text", rf"_\{{\s*\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}\s*\}}", _base),
+    ("\\text", rf"_(\{{\s*)?\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}(?(1)\s*\}})", _base),
     ("C", r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?|(?<![a-zA-Z])C\((\d+),\s?(\d+)\)", _choose),
     ("base", r"(?<=\d)\s+(?:in\s+)?base[\s-](\d+)\b", r"_\1"),
     ("base", r"(?<=\d)\s*\\text\s*\{\s*\(?(?:in\s+)?base\s*(\d*)\s*\)?\s*\}\s*(\d*)", r"_{\1\2}"),
-    ("_", r"(?<![a-zA-Z])\((\d+)\)\s?_(?=\{?\d)", r"\1_"),
-    ("", rf"([{MONEY}]\s?[\d.,]+)\s?[kK](?!\w)", r"\1 thousand"),
+    ("_", r"\\text\s*\{([\dA-F]+)\}(?=\)?_)", r"\1"),
+    ("_", r"(?<![a-zA-Z])\(([\dA-F]+)\)\s?_(?=\{?\d)", r"\1_"),
+    ("", rf"([{MONEY}]\s?[\d.,]+)\s?([kKMB])(?!\w)", _thousands),
     ("h", r"(\d+)\s?h\s?(\d+)\s?m(?:ins?)?(?![a-zA-Z])", r"\1 hours \2 minutes"),
     ("ither", r"^(?:\\text\s*\{\s*[Ee]ither\s*\}|[Ee]ither\s)(?=.*\bor\b)", ""),
     (")", r"(?<=\d)\s+\((-?[\d./]+%?)\)$", r" or \1"),
-    (")", r"\s*\((?:approx\w*\.?|rounded[^()]{0,40}|exactly|in total)\)$", ""),
     (
-        "bb{", r"(?<=\S)\s*(?:,|\\text\s*\{\s*,?\s*(?:where|for|with)?\s*\})\s*"
+        ")", r"(?<=[\w}%])\s*(?:\\text\s*\{\s*\(|\(\\text\s*\{)([^(){}]*)(?:\)\s*\}|\}\s*\))$",
+        r" (\1)",
+    ),
+    (")", r"\s*\((?:approx\w*\.?|rounded[^()]{0,40})\)$", ""),
+    (
+        ")", r"(?:(?<=[\d}%])|(?<=[a-z]{2}))\s+\((?![^()]*\b[a-zA-Z]\b)([a-zA-Z][a-zA-Z.,\s-]+)\)$",
+        r"\\text{ \1}",
+    ),
+    (
+        "bb{", r"(?<=\S)\s*(?:,|\\text\s*\{\s*,?\s*(?:where|for|with)?\s*\}|(?=\())\s*"
         r"\(?[knm]\s*\\in\s*\\mathbb\s*\{[ZN]\}\)?$", "",
     ),
     ("per", r"\bper\s+cent\b", "percent"),
+    ("matri", r"(\d+)\s*\\times\s*(\d+)\s*\\text\s*\{\s*matri\w+\s*\}", r"\\text{\1 by \2 matrix}"),
+    (
+        "array", r"\\\{\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*\.?$",
+        r"\\begin{cases}\1\\end{cases}",
+    ),
     (
         "", rf"\\text\s*\{{\s*,?\s*(?:{_AND}|\s[ye]\s)\s*\}}"
         rf"|(?<=[\d)}}$])\s+(?:{_AND})\s+(?=[-\d$\\(])", r"\\text{ and }",
@@ -165,10 +181,9 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         rf"|(?<=[\d)}}$])\s+(?:{_OR})\s+(?=[-\d$\\(])", r"\\text{ or }",
     ),
     ("\\text", r"(\\text\s*\{[^{}]*)\^\s*\{\s*(-?\d)\s*\}", r"\1^\2"),
-    ("'", r"(?<=\d)'(?=\d{3}(?!\d))", ","),
+    ("", r"(?<=\d)['_](?=\d{3}(?!\d))", ","),
     ("(", r"(?<=\.)(\d*)\((\d+)\)(?=\D|$)", r"\1\\overline{\2}"),
     ("\\dot", r"(?<=\.)(\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?", r"\1\\overline{\2\3\4}"),
-    ("\\text", r"(?<=[\d}])\s*/\s*\\text\s*\{\s*(?=[a-zA-Z])", r"\\text{/"),
     ("{,}", r"\{,\}", ","),
     ("**", r"\*\*", "^"),
     ("<=", r"<=", r"\\le "),
@@ -176,14 +191,15 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("!=", r"(?<![\w)}])!=", r"\\ne "),  # not 5!=120
     ("==", r"==", "="),
     ("10", r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),
+    ("\\text", r"(?<=\d)\s*\\text\s*\{\s*(out of|to|in|in every)\s*\}\s*(?=\d)", r" \1 "),
     (" out ", r"(?<=\d)\s+out\s+of\s+(?=\d)", "/"),
-    ("to", r"(?<=\d)\s*\\text\s*\{\s*to\s*\}\s*(?=\d+$)", ":"),
     ("to", r"(?<=\d)(?:\s+to\s+|-to-)(?=\d+$)", ":"),
-    (
-        " in ", r"(?<![\w.,:/-])(\d+)(?:\s+in|\s*\\text\s*\{\s*in\s*\})\s+(?:every\s+)?(\d+)$",
-        _chance,
-    ),
+    (" in ", r"(?<![\w.,:/-])(\d+)\s+in\s+(?:every\s+)?(\d+)$", _chance),
     ("$", r"\$", " "),
+    (
+        "", r"(?<=[\w}%)])\s*,?\s\(?(?:(?:or|which\s+is)\s+)?(?:about|approximately|roughly)\s+"
+        r"(-?[\d.,]+\s*\\?%?)\s*\)?$", r" \\approx \1",
+    ),
     ("\\%", r"\\%", "%"),
     ("\\", r"\\[#&](?=\d)", ""),
     ("\\text", rf"\\text\s*\{{([\s\d.,:/%+(){MONEY}-]*)\}}", r"\1"),
@@ -197,7 +213,6 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         "\\text", r"\\text\s*\{([^{}]*[a-zA-Z\d]\s*)\}\s*(?:\\cdot\s*|\s)\\text\s*\{([^{}]*)\}",
         r"\\text{\1 \2}",
     ),
-    ("unit", r"\\text\s*\{\s*(?:square\s|cubic\s|sq\.?\s)?units?(?:\^\d)?\s*\}", " "),
     ("\\", r"\\[()\[\]]", " "),  # the borders of a formula
 ]  # fmt: skip
 _COMPILED = [(needle, re.compile(pattern), made) for needle, pattern, made in _RULES]

@@ -57,6 +57,7 @@ _NUMBERS = {
     True: re.compile(_NUMBER.replace("THOUSANDS", "[, ]")),
     False: re.compile(_NUMBER.replace("THOUSANDS", "[ ]")),
 }
+_IN_BASE = re.compile(r"(?=\d*[A-F])[\dA-F]{2,40}(?=_(?:\{1[1-6]\}|1[1-6](?!\d)))")  # 2A_{16}
 _TOKEN = re.compile(
     r"\s+|\\text\s*\{(?P<text>[^{}]*)\}|\\begin\s*\{(?P<begin>[a-zA-Z]+\*?)\}|"
     r"\\end\s*\{(?P<end>[a-zA-Z]+\*?)\}|\\mathbb\s*\{(?P<field>[A-Z])\}|"
@@ -72,7 +73,7 @@ _IN_TEXT = re.compile(
 _EXPONENT = re.compile(r"[eE][-+]?\d{1,5}(?![\w.^])")
 _MORE_WORDS = re.compile(r"\s+[a-zA-Z]")
 _AFTER_UNIT = re.compile(
-    r"\s*(?:$|[,;)\]}=|:]|\\|\s\d|(?:and|or|long|wide|high|tall|deep|of|each|in)\b)"
+    r"\s*(?:$|[,;)\]=|:]|\\|\s\d|(?:and|or|long|wide|high|tall|deep|of|each|in)\b)"
 )
 
 
@@ -101,6 +102,9 @@ class _Lexer:
             self.depth -= 1
 
     def _number(self, text: str, at: int) -> int | None:
+        if in_base := _IN_BASE.match(text, at):
+            self.add("number", in_base.group())
+            return in_base.end()
         found = _NUMBERS[self.thousands and self.depth == 0].match(text, at)
         if not found:
             return None
@@ -127,7 +131,7 @@ class _Lexer:
         elif "text" in groups:
             self.spaced = True
             self.cut(groups["text"].strip(), in_text=True)
-            self.spaced = True
+            self.spaced = groups["text"][-1:] == " " or not text.startswith("(", found.end())
         elif "begin" in groups or "end" in groups:
             self.add("command", "\\begin" if "begin" in groups else "\\end")
             self.add("word", groups.get("begin") or groups["end"])
@@ -157,7 +161,9 @@ class _Lexer:
         alone = re.fullmatch(r"[a-zA-Z]", text[at:end])
         if alone and not in_text and not self.spaced and not self._is_measured(text[at]):
             return None
-        if alone and not in_text and last.kind != "number":
+        before = [(token.kind, token.text) for token in self.tokens[-3:-1]]
+        is_power = before[1:] == [("sign", "^")] and before[0][0] == "letter"  # r^2 h
+        if alone and not in_text and (last.kind != "number" or is_power):
             return None
         unsure = alone or text[at:end] in ("in", "min") or not _MORE_WORDS.match(text, end)
         if not in_text and unsure and not _AFTER_UNIT.match(text, end):

@@ -38,7 +38,7 @@ _TABLE = {
     "rupee": {"rupee|inr": "1"},
     "temperature": {"K|kelvin": "1"}, "celsius": {"celsius": "1"},
     "fahrenheit": {"fahrenheit": "1"}, "current": {"A|amp|ampere": "1"},
-    "angle": {"rad|radian": "1"},
+    "angle": {"rad|radian": "1"}, "charge": {"C|coulomb": "1"},
     "amount": {"mol|mole": "1"}, "bytes": {
         "bit": "1/8", "byte": "1", "KB|kB": "1000", "MB": "1000000", "GB": "1000000000",
         "TB": "1000000000000",
@@ -142,7 +142,8 @@ def _known(word: str) -> Unit | None:
     if word in _KNOWN or len(word) == 1:
         return _KNOWN.get(word)
     word = word.casefold()
-    return _KNOWN.get(word) or (_KNOWN.get(word.removesuffix("s")) if len(word) > 3 else None)
+    may_be_plural = len(word) > 2 and word != "has"  # not of ms, nor of ha
+    return _KNOWN.get(word) or (_KNOWN.get(word.removesuffix("s")) if may_be_plural else None)
 
 
 @functools.lru_cache(maxsize=2048)
