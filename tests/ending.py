@@ -1,13 +1,11 @@
-"""A run that meets its end in a chosen stage of a step; `python -m tests.ending` runs one."""
+"""A run that meets its end in a chosen stage of a step."""
 
 import os
 import resource
 import signal
-import sys
 import threading
 
-from train.config import TrainConfig, load_config
-from train.run import Run, train
+from train.run import Run
 
 STAGES = ["sample", "check", "prepare", "update", "record", "save", "evaluate"]
 ENDS = ["raise", "sigkill", "sigterm", "sigint-group", "full-disk"]
@@ -15,7 +13,10 @@ SIGNALS = {"sigkill": signal.SIGKILL, "sigterm": signal.SIGTERM, "sigint": signa
 
 
 def end_at(run: Run, stage: str, end: str, step: int) -> None:
-    """Let a run meet its end in one stage of the step that comes after `step` steps."""
+    """Let a run meet its end in one stage of the step that follows `step` steps.
+
+    A step is done once it is recorded: `save` and `evaluate` are those of step `step`.
+    """
     places = {
         "sample": (run.rollouts, "next"),
         "check": (run.rewarder, "score"),
@@ -29,7 +30,7 @@ def end_at(run: Run, stage: str, end: str, step: int) -> None:
     plain = getattr(owner, name)
 
     def ending(*words, **options):
-        if run.done == step or (stage in ("save", "evaluate") and run.done == step + 1):
+        if run.done == step:
             setattr(owner, name, plain)
             if end == "raise":
                 raise RuntimeError("the end")
@@ -51,10 +52,3 @@ def send(end: str) -> None:
         os.killpg(0, number)
     else:
         os.kill(os.getpid(), number)
-
-
-if __name__ == "__main__":
-    path, resume, stage, end, steps = sys.argv[1:]
-    run = Run(load_config(TrainConfig, path, []), resume=resume == "resume")
-    end_at(run, stage, end, run.done + int(steps))
-    train(run)

@@ -137,10 +137,11 @@ def test_a_sharded_base_in_bfloat16_with_checkpointed_activations_teaches_the_sa
     sections = {
         "run": {"steps": 3, "save_every": 3},
         "model": {"dtype": "bfloat16", "gradient_checkpointing": True},
-        "optimizer": {"tokens_per_pass": 400, "epochs": 2},
+        "rollout": {"prompts": 4, "completions": 4},
+        "optimizer": {"tokens_per_pass": 150, "epochs": 2},
         "eval": {"data": "synth:heldout,n=7,levels=1", "n": 2},
     }
-    for seed in range(4):  # rounded to bfloat16, what is sampled together may turn a token
+    for seed in range(8):  # rounded to bfloat16, what is sampled together may turn a token
         sections["run"]["seed"], folder = seed, tmp_path / str(seed)
         folder.mkdir()
         run(1, config_file(folder / "one", base, **sections))
