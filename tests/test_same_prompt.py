@@ -12,7 +12,7 @@ from app.answers import Answerer, prompt_of
 from app.runs import Library
 from common.files import write_text
 from data import Problem, PromptTemplate, write_problems
-from eval.options import asked_by, parser
+from eval.options import request_of, parser
 from models.loading import load_model, load_tokenizer
 from tests.conftest import config_of
 from tests.test_prompts import CHAT, NO_SYSTEM, THINKS
@@ -80,8 +80,8 @@ def test_training_fine_tuning_evaluation_and_the_app_ask_with_the_same_ids(base,
     [(tuned, _)] = _examples(tune, load_model(model), load_tokenizer(model))
 
     words = ["--model", str(model), "--data", data, "--out", str(tmp_path / "out")]
-    asked = asked_by(parser().parse_args([*words, *words_of(prompt)]))
-    evaluated = PromptTemplate(load_tokenizer(asked.model), **asked.prompt).encode(QUESTION)
+    request = request_of(parser().parse_args([*words, *words_of(prompt)]))
+    evaluated = PromptTemplate(load_tokenizer(request.model), **request.prompt).encode(QUESTION)
 
     write_text(tmp_path / "runs" / "r" / "config.toml", to_toml(config))
     [choice] = Library(tmp_path / "runs").choices().values()
