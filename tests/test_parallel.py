@@ -89,10 +89,7 @@ def completions(folder: Path) -> list[list[str]]:
 def assert_same_run(
     one: Path, other: Path, step: int, tolerance: float = 1e-6, sampler_kl: float = 1e-6
 ) -> None:
-    """Metrics and adapter agree; the files are the same set.
-
-    `sampler_kl`: how far that metric may be apart; in bfloat16 it is rounding, and changes with packing.
-    """
+    """Metrics and adapter agree; the files are the same set. In bfloat16 `sampler_kl` is rounding."""
     for mine, theirs in zip(metrics(one), metrics(other), strict=True):
         assert mine.keys() == theirs.keys()
         for key, value in theirs.items():

@@ -12,7 +12,7 @@ from app.answers import Answerer, prompt_of
 from app.runs import Library
 from common.files import write_text
 from data import Problem, PromptTemplate, write_problems
-from eval.options import request_of, parser
+from eval.options import parser, request_of
 from models.loading import load_model, load_tokenizer
 from tests.conftest import config_of
 from tests.test_prompts import CHAT, NO_SYSTEM, THINKS
