@@ -127,6 +127,8 @@ def test_a_run_shows_the_groups_of_a_step_and_its_configuration(page, finished_r
     page.keyboard.press("Enter")
     page.wait_for_function(f"document.querySelector('#run-groups').innerText != {before!r}")
     stored = pandas.read_parquet(finished_run / "rollouts" / "step_000003.parquet")
+    said = f"advantage {stored.iloc[0]['advantage']:+.2f}"
+    page.locator("#run-groups summary").first.filter(has_text=said).wait_for()
     shown = page.eval_on_selector_all(
         "#run-groups summary", "(all) => all.map((one) => one.innerText)"
     )
