@@ -36,7 +36,7 @@ from train.run import Run, train
 RIGHT = "right"
 STALE = "stale "
 TOP_P = "top_p "
-WRONG = re.compile(rf"{STALE}[1-9]\d*|{TOP_P}0\.\d+|bfloat16|\d+(?:\.\d+)?")
+WRONG = re.compile(rf"{STALE}[1-9]\d*|{TOP_P}0\.\d*[1-9]\d*|bfloat16|\d+(?:\.\d+)?")
 CORRECTIONS = ("off", "token")
 N = 8
 
