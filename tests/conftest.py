@@ -46,7 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.stem, len(ORDER)))
     for item in items:
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(1800))
+            item.add_marker(pytest.mark.timeout(1200))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin no long test after `MATHGRPO_LONG_UNTIL`, seconds since 1970: their time is up."""
+    until = os.environ.get("MATHGRPO_LONG_UNTIL")
+    if until and item.get_closest_marker("long") and time.time() > float(until):
+        pytest.skip("time for long tests is up")
 
 
 @pytest.fixture(scope="session", autouse=True)
