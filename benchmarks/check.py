@@ -138,7 +138,8 @@ def read_options(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> None:
     options = read_options(argv)
     file = baseline_file(BASELINES, machine_kind(), update=options.update)
-    from train.demo import STORIES, make_start
+    from train.story import STORIES
+    from train.walkthrough import make_start
 
     start = make_start(STORIES["tiny"], Path("runs/base-seed0"), 0).base
     found: Baselines = {}

@@ -34,7 +34,8 @@ from rewards import Checker
 from sampling import SamplingParams, load_sampler
 from train.config import TrainConfig, check_config
 from train.config.load import to_toml
-from train.demo import STORIES, make_start
+from train.story import STORIES
+from train.walkthrough import make_start
 
 SIDES = ("mathgrpo", "trl")
 TOY = {"data": "synth:train,n=4000", "held_out": "synth:heldout,n=500,seed=0", "samples": 16,

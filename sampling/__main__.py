@@ -6,7 +6,6 @@ import re
 from typing import NoReturn
 
 from common.errors import OneLineParser, UserError, run_command
-from models.loading import load_tokenizer, resolve_dtype
 from sampling.adapter_door import ADAPTER_LIMIT, TOKEN
 from sampling.adapter_store import LIMIT
 from sampling.server import server_command, server_environment
@@ -27,6 +26,8 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{taken[0]} is set by mathgrpo serve itself (the token: by {TOKEN})")
     if not has_vllm():
         raise UserError("vLLM is not installed here; install the extra 'cpu' or 'gpu'")
+    from models.loading import load_tokenizer, resolve_dtype  # heavy: only for what can be served
+
     load_tokenizer(model)  # a clear word about a wrong model, before vLLM starts
     settings["dtype"] = resolve_dtype(settings["dtype"])
     settings["max_lora_rank"] = allowed_rank(settings["max_lora_rank"])

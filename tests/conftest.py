@@ -18,6 +18,7 @@ from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # each question to a hub is tried for 45 s
 if not os.environ.get("MATHGRPO_TEST_GPU"):  # tests/test_gpu.py says more
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

@@ -1,11 +1,17 @@
-"""A run that meets its end in a chosen stage of a step."""
+"""A run that meets its end in a chosen stage of a step.
+
+As a process of its own, begun or resumed: `python -m tests.ending CONFIG [STAGE END]`.
+"""
 
 import os
 import resource
 import signal
+import sys
 import threading
+from pathlib import Path
 
-from train.run import Run
+from train.config import TrainConfig, load_config
+from train.run import Run, train
 
 STAGES = ["sample", "check", "prepare", "update", "record", "save", "evaluate"]
 ENDS = ["raise", "sigkill", "sigterm", "sigint-group", "full-disk"]
@@ -52,3 +58,12 @@ def send(end: str) -> None:
         os.killpg(0, number)
     else:
         os.kill(os.getpid(), number)
+
+
+if __name__ == "__main__":
+    path, *end = sys.argv[1:]
+    config = load_config(TrainConfig, path)
+    run = Run(config, resume=Path(config.run.dir).exists())
+    if end:
+        end_at(run, *end, step=run.done + 1)
+    train(run)

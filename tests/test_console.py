@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -30,13 +29,18 @@ def test_the_commands_are_listed_each_with_a_line(words):
         assert f"  {name:<8}{command.summary}\n" in done.stdout
 
 
-def test_the_list_of_commands_comes_at_once():
-    seconds = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        assert mathgrpo("--help").returncode == 0
-        seconds.append(time.perf_counter() - begun)
-    assert min(seconds) < 0.5
+@pytest.mark.parametrize("words", [(), ("sft",), ("eval",), ("serve",), ("app",), ("demo",)])
+def test_help_comes_before_anything_heavy_is_imported(words):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", CALL, *words, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "common.console" in imported
+    assert not imported & {"torch", "transformers", "vllm", "pandas", "gradio"}
 
 
 def test_a_mistyped_command_is_told_the_nearest():

@@ -14,7 +14,14 @@ from sampling import load_sampler
 from sampling.vllm_options import has_vllm
 from tests.conftest import run_settings
 from tests.ending import ENDS, STAGES
-from tests.test_ends import config_at, end_and_resume, same_adapters
+from tests.test_ends import (
+    EVALUATION,
+    config_at,
+    end_and_resume,
+    expected_code,
+    same_adapters,
+    warns,
+)
 from tests.test_survival import without_times
 from train.records.folder import RunFolder
 from train.records.metrics import read_metrics
@@ -24,59 +31,23 @@ pytestmark = [
     pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed on this platform"),
     pytest.mark.timeout(1800),
 ]
-ALGORITHM = """
-import os
-import signal
-import threading
-import time
-from pathlib import Path
-
-from train.algorithms.grpo import Grpo
+STEPS = 14
 
 
-def end(how):
-    if how == "raise":
-        raise RuntimeError("the end")
-    if how == "sigkill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.killpg(0, signal.SIGTERM if how == "sigterm-group" else signal.SIGINT)
-
-
-class Ending(Grpo):
-    def prepare(self, rollout):
-        note = Path(__file__).with_name("end")
-        stage, how = note.read_text().split() if note.exists() else (None, None)
-        if stage == "sample" and rollout.step == 1:  # let it come while step 2 is sampled
-            note.unlink()
-            metrics = Path(__file__).parent / "r" / "metrics.jsonl"
-
-            def watch():
-                while not metrics.read_text():
-                    time.sleep(0.001)
-                end(how)
-
-            threading.Thread(target=watch, daemon=True).start()
-        if stage == "prepare" and rollout.step == 2:
-            note.unlink()
-            end(how)
-        return super().prepare(rollout)
-"""
-
-
-def begin(folder, base, *words):
-    """Train three steps with vLLM as a process that leads its group; its result, and its mark."""
-    (folder / "mine.py").write_text(ALGORITHM)
+def begin(folder, base, *end):
+    """Begin or resume a run with vLLM as a process that leads its group; its result, and its mark."""
+    options = {"max_lora_rank": 8, "max_model_len": 256, "enforce_eager": True}
     settings = run_settings(
         folder / "r",
         base,
-        run={"steps": 3, "save_every": 3},
-        algorithm={"name": f"{folder / 'mine.py'}:Ending"},
-        sampling={"backend": "vllm", "max_tokens": 24},
+        run={"steps": STEPS, "save_every": 1},
+        sampling={"backend": "vllm", "max_tokens": 24, "options": options},
+        eval=EVALUATION,
     )
     (folder / "c.toml").write_text(tomli_w.dumps(settings))
     mark = uuid.uuid4().hex
     done = subprocess.run(
-        [sys.executable, "-m", "train", str(folder / "c.toml"), *words],
+        [sys.executable, "-m", "tests.ending", str(folder / "c.toml"), *end],
         start_new_session=True, env={**os.environ, "MARK": mark}, timeout=300,
         capture_output=True, text=True,
     )  # fmt: skip
@@ -104,9 +75,9 @@ def all_gone(mark):
     return False
 
 
+@pytest.mark.long
 def test_ctrl_c_in_mid_step_finishes_and_saves_the_step_with_vllm(base, tmp_path):
-    (tmp_path / "end").write_text("prepare sigint-group")
-    done, mark = begin(tmp_path, base)
+    done, mark = begin(tmp_path, base, "prepare", "sigint-group")
     assert done.returncode == 0, done.stderr
     assert "finishing this step" in done.stderr
     assert "--resume" in done.stdout
@@ -120,29 +91,33 @@ def uninterrupted(base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vllm")
     done, _ = begin(folder, base)
     assert done.returncode == 0, done.stderr
-    return folder
+    return folder / "r"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("stage", ["sample", "prepare"])
-@pytest.mark.parametrize("end", ["raise", "sigkill", "sigterm-group", "sigint-group"])
-def test_however_a_run_with_vllm_ends_it_is_resumed_as_the_same_run_and_leaves_no_engine(
-    base, uninterrupted, tmp_path, stage, end
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_with_vllm_that_ends_in_every_stage_is_the_same_run_and_leaves_no_engine(
+    base, uninterrupted, tmp_path, end
 ):
-    if (stage, end) == ("sample", "raise"):
-        pytest.skip("nothing of ours runs in the main thread meanwhile")
-    (tmp_path / "end").write_text(f"{stage} {end}")
-    done, mark = begin(tmp_path, base)
-    polite = end.endswith("-group")
-    assert done.returncode == (-signal.SIGKILL if end == "sigkill" else 0 if polite else 1)
-    assert all_gone(mark), still_there(mark)
-    assert len(read_metrics(tmp_path / "r")) == (2 if polite else 1)
-    done, _ = begin(tmp_path, base, "--resume")
-    assert done.returncode == 0, done.stderr
-    ours, theirs = read_metrics(tmp_path / "r"), read_metrics(uninterrupted / "r")
-    assert [line["step"] for line in ours] == [1, 2, 3]
-    assert without_times(ours) == without_times(theirs)
-    assert same_adapters(tmp_path / "r", uninterrupted / "r")
+    run = tmp_path / "r"
+    for stage in STAGES:
+        done, mark = begin(tmp_path, base, stage, end)
+        assert done.returncode == expected_code(stage, end), (stage, done.stderr)
+        assert all_gone(mark), (stage, still_there(mark))
+        steps = [line["step"] for line in read_metrics(run)]
+        assert steps == list(range(1, len(steps) + 1)), stage
+        assert len(steps) < STEPS or warns(stage, end), stage
+    if not warns(stage, end):
+        done, _ = begin(tmp_path, base)
+        assert done.returncode == 0, done.stderr
+    ours, theirs = without_times(read_metrics(run)), without_times(read_metrics(uninterrupted))
+    assert [line["step"] for line in ours] == list(range(1, STEPS + 1))
+    assert sum(line["eval/pass@1"] is None for line in ours) == warns(stage, end)
+    for mine, other in zip(ours, theirs, strict=True):
+        if warns(stage, end) and mine["eval/pass@1"] is None:
+            other = {**other, "eval/pass@1": None}  # the measurement that failed
+        assert mine == other
+    assert same_adapters(run, uninterrupted, STEPS)
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from tests.fork_server import ROOT
 FILE = ROOT / "examples" / "grpo_in_one_file.py"
 
 
-def test_grpo_in_one_file_learns(base):
-    words = [sys.executable, FILE, "--base", base, "--steps", "40"]
+def test_grpo_in_one_file_runs(base):
+    words = [sys.executable, FILE, "--base", base, "--steps", "8"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     rewards = [float(x) for x in re.findall(r"mean reward (\d\.\d+)", done.stdout)]
-    assert len(rewards) == 40
-    assert mean(rewards[-10:]) > mean(rewards[:10])
+    assert len(rewards) == 8
+    assert all(0 < reward < 1 for reward in rewards)
 
 
 @pytest.mark.long

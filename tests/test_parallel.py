@@ -126,7 +126,8 @@ def test_several_processes_make_the_steps_of_one(base, tmp_path, name, counts):
         assert_same_run(tmp_path / "1" / "run", tmp_path / str(count) / "run", 3)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [2, 4])
 def test_a_sharded_base_in_bfloat16_with_checkpointed_activations_teaches_the_same(
     base, tmp_path, count
 ):

@@ -271,6 +271,7 @@ def test_copies_of_the_model_behind_one_address_all_have_the_adapter(base, tmp_p
             assert logprob_gap(policy, prompts, groups) < 1e-4
 
 
+@pytest.mark.long
 def test_a_killed_server_is_restarted_once_and_the_batch_is_whole(server, base):
     policy = make_policy(base, 5)
     server.update_adapter(policy)

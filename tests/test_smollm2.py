@@ -109,6 +109,7 @@ def tuned(smollm2, tmp_path_factory) -> Path:
     return run_sft(check_config(SftConfig, settings, where="test"))
 
 
+@pytest.mark.long
 def test_sft_lowers_the_loss_and_its_adapter_is_measured(smollm2, tuned, tmp_path):
     first, second = (line["loss"] for line in read_metrics(tuned))
     assert second < first
@@ -154,6 +155,7 @@ def test_grpo_starts_as_the_fine_tuned_policy_and_resumes_bit_for_bit(smollm2, t
     assert last[0].read_bytes() == last[1].read_bytes()
 
 
+@pytest.mark.long
 def test_the_app_answers_with_the_base_and_a_checkpoint(run):
     found = Library(run.parent).choices()
     base, checkpoint = (

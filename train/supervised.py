@@ -8,6 +8,7 @@ eight bits; with a half-precision `model.dtype` the layers compute in bfloat16 (
 model is written in the dtype asked for.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -29,10 +30,12 @@ from models.tiny import save_base, tiny_model, tiny_tokenizer
 from train.build import prompt_template
 from train.config import SftConfig, to_toml
 from train.config.sections import SftOptimizer
+from train.guard import polite_stop
 from train.policy import start_lora
 from train.policy.logprobs import token_logprobs
 from train.policy.muon import Muon
 from train.records.card import adapter_card
+from train.records.unfinished import Unfinished
 from train.schedule import learning_rate
 
 CONTENTS = Contents(
@@ -49,23 +52,30 @@ Example = tuple[list[int], list[int]]  # prompt and target token ids
 
 
 def run_sft(config: SftConfig) -> Path:
-    """Train as configured and write the model or adapter folder; returns it."""
+    """Train as configured and write the model or adapter folder; returns it.
+
+    Killed and called again with the same settings and data, it goes on and ends in the same bytes.
+    Raises UserError where SIGTERM or Ctrl-C stop it; what was learnt is then kept.
+    """
     check_replaceable(config.run.out, CONTENTS)
     model, tokenizer, dtype = _open_model(config)
     examples = _examples(config, model, tokenizer)
     weights = [p for p in model.parameters() if p.requires_grad]
-    settings = config.optimizer
+    settings, steps = config.optimizer, config.run.steps
     optimizers = _optimizers(model, settings)
-    batches = batches_of(examples, config.data.batch, config.run.seed)
     torch.manual_seed(config.run.seed)
+    unfinished = Unfinished(config, examples, weights, [optimizer for optimizer, _ in optimizers])
+    log = unfinished.load()
+    batches = itertools.islice(
+        batches_of(examples, config.data.batch, config.run.seed), len(log), None
+    )
     model.train()
-    log: list[dict[str, float]] = []
-    with progress_bar() as progress:
-        task = progress.add_task("fine-tuning", total=config.run.steps, note="")
-        for step in range(config.run.steps):
+    with progress_bar() as progress, polite_stop() as stop:
+        task = progress.add_task("fine-tuning", total=steps, completed=len(log), note="")
+        while len(log) < steps and not stop.wanted:
             share = learning_rate(
-                step,
-                config.run.steps,
+                len(log),
+                steps,
                 peak=1.0,
                 schedule=settings.schedule,
                 warmup_steps=settings.warmup_steps,
@@ -79,9 +89,15 @@ def run_sft(config: SftConfig) -> Path:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             rate = settings.lr * share
-            log.append({"step": step + 1, "loss": loss, "grad_norm": float(norm), "lr": rate})
-            progress.update(task, advance=1, note=f"loss {loss:.3f}")
-    return _save(config, model.eval(), tokenizer, log, dtype)
+            log.append({"step": len(log) + 1, "loss": loss, "grad_norm": float(norm), "lr": rate})
+            progress.update(task, completed=len(log), note=f"loss {loss:.3f}")
+            if len(log) < steps and (stop.wanted or len(log) % config.run.save_every == 0):
+                unfinished.save(log)
+    if len(log) < steps:
+        raise UserError(f"stopped after step {len(log)}; the same command goes on from there")
+    folder = _save(config, model.eval(), tokenizer, log, dtype)
+    unfinished.remove()
+    return folder
 
 
 def _optimizers(model: Any, settings: SftOptimizer) -> list[tuple[torch.optim.Optimizer, float]]:

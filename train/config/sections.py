@@ -248,6 +248,7 @@ class SftOutput(Section):
     )
     seed: int = Field(0, description="of data order and initial weights")
     steps: int = Field(ge=1, description="optimiser steps")
+    save_every: int = Field(100, ge=1, description="steps between savings of what is learnt so far")
 
 
 class SftModel(Section):
