@@ -35,7 +35,7 @@ _COPULA = re.compile(r"\b(?:is|are|was|were|equals|be|becomes|gives)\b|为|是|�
 _OPERAND = r"(?:[\w.,()√π∛{}\\]{1,40})"
 # What a number takes with it where no formula around it can be read.
 _RIGHT = re.compile(
-    rf"[²³⁰¹⁴-⁹₀-₉⁺⁻ⁿ°!]+(?![\w=])|\s?[\^*×·÷_]\s?{_OPERAND}|\s?/\s?(?![a-zA-Z]{{2}}){_OPERAND}"
+    rf"[₀-₉°!]+(?![\w=])|\s?[\^*×·÷_]\s?{_OPERAND}|\s?/\s?(?![a-zA-Z]{{2}}){_OPERAND}"
     rf"|[a-zA-Z(]{_OPERAND}?|\+(?=\s*(?:$|[.,;)a-z]))"
 )
 _LEFT = re.compile(
@@ -95,6 +95,7 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
         return None  # 1.5.2
     if _is_aside(text, start, end):
         return None
+    number = start
     behind = unit_end(text, start, end)
     formula = formula_around(text, start, end)
     if formula and (behind == end or formula[1] <= behind):
@@ -124,6 +125,7 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
     begin = start - len(name.group()) if name else left_side(text, start)
     before = text[max(0, begin - 60) : begin]
     refused = is_denied(before) or is_compared(before)
+    refused |= start < number and is_set_aside(before, "")  # since 7 > 6
     return None if refused else Found(begin, end, text[begin:start] + said)
 
 
