@@ -28,7 +28,8 @@ _BARE = re.compile(  # LaTeX without dollar signs
 )
 _NUMBER = re.compile(
     r"(?:(?<![\w)])[-+])?(?:\\?[$€£]\s?)?(?:\d{1,3}\s(?=\d{1,2}\s?/\s?\d))?"
-    r"(?:\d{1,3}(?:(?:,\d{3})+|(?: \d{3}){2,})(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+    r"(?:(?:\d{1,3}(?:(?:,\d{3})+|(?: \d{3}){2,})|\d{1,2}(?:,\d{2})+,\d{3})(?!\d)"
+    r"(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
     r"(?:[eE][-+]?\d{1,4}(?!\w))?(?:\s?/\s?\d+(?![\d/]))?(?:\s?\\?%)?"
 )
 _COPULA = re.compile(r"\b(?:is|are|was|were|equals|be|becomes|gives)\b|为|是|等于|=", re.IGNORECASE)
@@ -45,7 +46,8 @@ _LEFT = re.compile(
 _NAME = re.compile(r"\b[a-zA-Z]\s?=\s?-?$")
 _SIGN_WORD = re.compile(r"\b(?:negative|minus)\s+$", re.IGNORECASE)
 _SCALE_WORD = re.compile(
-    r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b|[万亿千百]",
+    r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial"
+    r"|(?:degrees\s+)?(?:below|under)\s+zero)\b|[万亿千百]",
     re.IGNORECASE,
 )
 _STEP = re.compile(r"\b(?:[Ss]tep|Case|Part|Method|Example|Figure|Question|Problem|Equation)\s$")

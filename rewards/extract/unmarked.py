@@ -22,7 +22,7 @@ _TEXT = re.compile(r"\\(?:text|mathrm|operatorname|mbox|begin|end)\s*\{[^{}]*\}|
 _WORD = re.compile(r"[a-zA-Z]{2,}|[a-zA-Z]\s[a-zA-Z]\b")
 _RESULT = re.compile(
     r"(?:=|>>|\b(?:is|are|was|were|be|ha[sd]|have|needs?|takes?|took|costs?|earns?|makes?|made|pays?"
-    r"|spends?|gets?|got|gives?|weighs?|scored|total of))\s?(?:(?:only|about|exactly|now|a total of)\s)?\$?$"
+    r"|spends?|total of))\s?(?:(?:only|about|exactly|now|a total of)\s)?\$?$"
 )
 _VERBS = r"(?:is|are|was|were|and|total|sum|equals|gives|gets?|makes?|becomes)\b"
 _PHRASE = re.compile(
@@ -32,6 +32,7 @@ _ADJUNCT = re.compile(
     rf"(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*?\b(?:(?:in|for|after|during|over|on|at|before|within|from|every)"
     rf"|with\sa|to\s(?!get|give|make|be)[a-z]+)\b(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*"
 )
+_VERB = re.compile(r"[a-z]+\s\$?$")
 _PARALLEL = re.compile(  # behind a number: of another thing
     r"(?:\s[a-z]+){0,4},?\s(?:and|while|but|whereas)\s(?!.*\b(?:so|thus|hence|therefore|then|now|left"
     r"|total|together|altogether|remain\w*|means)\b)[^,;:=!?\d]*|[,;]\s[A-Z][a-z]+\s[a-z]+\s\$?"
@@ -98,7 +99,7 @@ def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found])
     if len(last) != 1 or text[: last[0].start].rstrip().endswith("="):
         return last
     is_compared = bool(_THAN.match(text, last[0].end))
-    verb = _RESULT.search(text[max(0, last[0].start - 40) : last[0].start])
+    verb = _VERB.search(text[max(0, last[0].start - 40) : last[0].start])
     for start, end in reversed([span for span in spans if span[1] <= last[0].start][-4:]):
         between = text[end : last[0].start]
         if len(between) > MAX_LINE or _SENTENCE_END.search(between.replace("; ", ", ")):
@@ -110,7 +111,8 @@ def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found])
         result = _RESULT.search(before)
         if result and _KINDS.fullmatch(between) and _KIND.match(text, last[0].end):
             return []
-        if result and verb and result.group() == verb.group() and _PARALLEL.fullmatch(between):
+        same = verb and (other := _VERB.search(before)) and other.group() == verb.group()
+        if same and _PARALLEL.fullmatch(between):
             return last if _SUBORDINATE.search(before) else []
         if ";" in between:
             break

@@ -45,7 +45,8 @@ _LINK = r"(?:\s+(?:be|equal to|equal|exactly|of|the|a|simply|just|really|actuall
 _HERE = r"\s*[\s$\\(\[*:{]*$"
 _NEGATION = re.compile(
     rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|(?:could|might|may) (?:also|be)"
-    rf"|instead of|(?:any|every)thing but|rather than|other than|different from){_LINK}|不是|不等于|并非|\\neq?){_HERE}"
+    rf"|instead of|(?:any|every)thing but|rather than|other than|different from){_LINK}"
+    rf"|不是|不等于|并非|\\neq?){_HERE}"
     r"|(?<!in )return\s$",
     re.IGNORECASE,
 )
@@ -57,10 +58,11 @@ _FROM_ANOTHER = r"(?:down|up)\sfrom|compared\s(?:with|to)|versus"
 _COMPARISON = re.compile(
     rf"(?:\b(?:(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower) than|twice|half"
     rf"|double|triple|thrice|minus|out of|past|{_FROM_ANOTHER}"
-    r"|we\s(?:[a-z]+\s){0,2}(?:add|subtract|multiply|divide)(?:\s(?:it|this|that|both sides))?(?:\sby)?"
+    r"|we\s(?:[a-z]+\s){0,2}(?:add|subtract|multiply|divide)(?:\s(?:it|this|that))?(?:\sby)?"
     r"|(?<!when )(?<!is )divided by"
     rf"|(?:square|cube|root|reciprocal|inverse|opposite|factorial"
     rf"|logarithm|multiples?) of){_LINK}|小于|大于){_HERE}"
+    r"|\d\s(?:with\sa\s)?remainder\s(?:of\s)?$"
     r"|\b(?:of|twice|half|double|triple|times|plus|minus)\s+[a-zA-Z]\s?(?:squared|cubed)?\s?=\s?$",
     re.IGNORECASE,
 )

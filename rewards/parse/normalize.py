@@ -18,7 +18,7 @@ _SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞↉]")
 _SIMPLE = re.compile(r"[\w\s.,/+^-]*", re.ASCII)
 _NOT_SIMPLE = re.compile(
-    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|et|und|ou|oder)\b|[xX]\s*10|C_\d|_\d{3}|-to-|\s?h\s?\d)|^[Ee]ither\s|\d\s+\("
+    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|per|et|und|ou|oder)\b|[xX]\s*10|C\d|[Rr]|with|_\d{3}|-to-|\s?h\s?\d)|^[Ee]ither\s|C[_^]|\d\s+\("
 )
 
 
