@@ -18,14 +18,12 @@ def with_the_golds_constants(answer: t.Tree, gold: t.Tree) -> list[t.Tree]:
     """
     mine, theirs = t.names_in(answer), t.names_in(gold)
     own, golds = sorted(mine - theirs), sorted(theirs - mine)
-    if (
-        0 < len(own) == len(golds) <= 2
-        and {*own} <= {*_OF_INTEGRATION}
-        and _is_of_function(gold, golds)
-    ):
-        orders = itertools.permutations(map(t.Name, golds))
-        return [t.substituted(answer, dict(zip(own, order, strict=True))) for order in orders]
-    return [_with_one_constant(answer, gold, set(own), set(golds))]
+    one = _with_one_constant(answer, gold, set(own), set(golds))
+    as_many = one is answer and 0 < len(own) == len(golds) <= 2
+    if not as_many or not {*own} <= {*_OF_INTEGRATION} or not _is_of_function(gold, golds):
+        return [one]
+    orders = itertools.permutations(map(t.Name, golds))
+    return [t.substituted(answer, dict(zip(own, order, strict=True))) for order in orders]
 
 
 def _is_of_function(gold: t.Tree, names: list[str]) -> bool:
