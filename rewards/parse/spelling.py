@@ -102,9 +102,12 @@ def _choose(found: re.Match[str]) -> str:
 
 
 def _choose_either(found: re.Match[str]) -> str:
-    """C_5^2 and C_2^5 are one: from 2 nobody chooses 5."""
-    under, top = sorted((x.strip("{}") for x in found.group(2, 3)), key=lambda x: (len(x), x))
-    return rf"\binom{{{'n' if under == 'n' else top}}}{{{top if under == 'n' else under}}}"
+    """C_5^2 is C^5_2 and C^2_5; C_2^5 is a power."""
+    first, second = (number.strip("{}") for number in found.group(2, 3))
+    is_less = second == "n" or (first != "n" and int(first) < int(second))
+    if is_less and found[1] == "_":
+        return found[0]
+    return rf"\binom{{{second}}}{{{first}}}" if is_less else rf"\binom{{{first}}}{{{second}}}"
 
 
 def _minutes(found: re.Match[str]) -> str:
@@ -127,8 +130,7 @@ _AND, _OR = r"et|und|и", r"ou|oder|или"
 _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("\\AA", r"\\mathrm\s*\{\s*\\AA\s*\}|\\AA(?![a-zA-Z])", r"\\text{ angstrom}"),
     ("\\!", r",\s?\\!\s?(?=\d{3})", ","),
-    ("\\!", r"\\!", ""),
-    ("\\", r"\\[,;:>\s]", " "),
+    ("\\", r"\\[,;:>!\s]", " "),
     ("~", "~", " "),
     ("cancel", r"\\x?cancel\s*\{[^{}]*\}", " "),  # crossed out
     ("\\", r"\\(?:hspace\*?|[hvm]?phantom|tag\*?|label|(?:text)?color(?:box)?)\{[^{}]*\}", " "),
@@ -174,7 +176,7 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         r"(?:[rR]|[Rr]em\.?|[Rr]emainder)\s*(?:of|is|=|:)?\s*\}?\s*(\d+)\s*\}?$",
         r"\\text{\1 remainder \2}",
     ),
-    ("'", r"(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:''|\"))?", _minutes),
+    ("'", r"(?<!\d)(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:''|\"))?", _minutes),
     ("const", r"\+\s*(?:\\text\s*\{\s*)?const(?:ant\b|\b\.?)\s*\}?$", "+C"),
     ("_", r"\\text\s*\{([\dA-F]+)\}(?=\)?_)", r"\1"),
     ("_", r"(?<![a-zA-Z])\(([\dA-F]+)\)\s?_(?=\{?\d)", r"\1_"),
