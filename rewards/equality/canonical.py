@@ -152,9 +152,12 @@ def _relation(tree: t.Relation) -> t.Tree:
     operands = tree.operands
     if set(tree.signs) <= {">", ">="}:
         return t.Relation(operands[::-1], tuple(x.replace(">", "<") for x in tree.signs[::-1]))
+    first, last = operands[0], operands[-1]
+    if tree.signs == ("!=",) and isinstance(last, t.PlusMinus):
+        both = (t.Relation((first, side), ("!=",)) for side in (last.of, t.Negative(last.of)))
+        return t.List(tuple(both), "and")
     if set(tree.signs) != {"="}:
         return tree
-    first, last = operands[0], operands[-1]
     if isinstance(first, t.Tuple) and isinstance(last, t.Tuple):
         return canonical(_in_order_of_axes(first, last))
     if all(operand == last for operand in operands):
@@ -216,7 +219,9 @@ def asked_value(tree: t.Tree) -> t.Tree | None:
 
 
 def _is_derivative(tree: t.Tree) -> bool:
-    """Whether a tree is dy/dx or ∂f/∂x."""
+    """Whether a tree is dy/dx, ∂f/∂x or d/dx of something."""
+    if isinstance(tree, t.Product):
+        return _is_derivative(tree.factors[0])
     if not isinstance(tree, t.Quotient) or not isinstance(tree.under, t.Product):
         return False
     marks = {

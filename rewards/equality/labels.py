@@ -21,7 +21,7 @@ _APART = (  # of which one is not another; words parted by | are one
     "owes|owed|debt saved|savings", "deposit withdrawal", "even odd", "open closed",
     "boy|man|male|husband|father|brother|son girl|woman|female|wife|mother|sister|daughter",
     "adult child|kid", "penny|pennies nickel dime quarter", "row column",
-    "maximum|max|greatest|largest minimum|min|least|smallest",
+    "square cubic", "maximum|max|greatest|largest minimum|min|least|smallest",
     "real imaginary", "horizontal vertical", "local global", "rational irrational",
     "january|jan february|feb march|mar april|apr may june|jun july|jul august|aug"
     " september|sep|sept october|oct november|nov december|dec",

@@ -49,12 +49,14 @@ def same_time(answer: t.Tree, gold: t.Tree) -> bool:
 
 def _half(tree: t.Tree) -> str:
     kind = tree.unit.dimensions[0][0] if isinstance(tree, t.Quantity) else ""
-    return kind if kind in ("am", "pm") else ""
+    return kind if kind in ("am", "pm", "clock") else ""
 
 
 def _times(tree: t.Tree) -> set[Fraction]:
     """The minutes after midnight that a time can mean."""
     half = _half(tree)
+    if isinstance(tree, t.Quantity) and not half:
+        return set()
     value = tree.value if isinstance(tree, t.Quantity) else tree
     hours = rational(value)
     minutes = (

@@ -3,11 +3,12 @@
 Every function answers yes, no, or None where the arithmetic could not tell cheaply.
 """
 
+import re
 from fractions import Fraction
 
 from rewards.equality.arithmetic import Answer, QuickArithmetic, all_of, any_of
 from rewards.equality.canonical import asked_value, canonical
-from rewards.equality.constants import with_the_golds_constant
+from rewards.equality.constants import with_the_golds_constants
 from rewards.equality.exact import rational
 from rewards.equality.quantities import half_of_day, in_one_unit, residues, same_time
 from rewards.equality.relations import (
@@ -22,6 +23,7 @@ from rewards.equality.vectors import in_components
 from rewards.parse import tree as t
 
 MAX_ITEMS = 60
+_OF_LETTER = re.compile(r"[a-zA-Z]\(([a-z])\)")
 
 
 def same_meaning(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
@@ -66,7 +68,8 @@ def _collections(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> A
         return _unordered(_members(answer), _members(gold), arithmetic)
     if isinstance(answer, t.Ratio) and isinstance(gold, t.Ratio):
         return _ratios(answer, gold, arithmetic)
-    return same_value(with_the_golds_constant(answer, gold), gold, arithmetic)
+    renamed = with_the_golds_constants(answer, gold)
+    return any_of([same_value(one, gold, arithmetic) for one in renamed])
 
 
 def _approximations(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> Answer:
@@ -113,7 +116,9 @@ def _assignments(answer: t.Tree, gold: t.Tree, arithmetic: QuickArithmetic) -> A
         letters = [tree.name for tree in (answer, gold) if len(tree.name) == 1]
         if len(letters) == 2 and letters[0] != letters[1]:
             return same_equation(answer, gold, arithmetic)
-        same = same_meaning(answer.value, gold.value, arithmetic)
+        of, gold_of = (_OF_LETTER.fullmatch(tree.name) for tree in (answer, gold))
+        named = {of[1]: t.Name(gold_of[1])} if of and gold_of else {}  # f(t) = 2t is f(x) = 2x
+        same = same_meaning(t.substituted(answer.value, named), gold.value, arithmetic)
         if same is False and answer.name.isupper() and gold.name.isupper():  # PV = nRT
             return same_equation(answer, gold, arithmetic)
         return same

@@ -90,7 +90,7 @@ def _marked(text: str, truncated: bool) -> Extraction | None:
         line, ended, _ = text.rsplit("####", 1)[1][:TAIL].strip().partition("\n")
         if truncated and not ended:
             return Extraction("hashes")
-        line = EMPHASIS.sub("", line).strip("# \t")
+        line = phrases.without_reasons(EMPHASIS.sub("", line)).strip("# \t")
         return Extraction("hashes", (line,) if line else ())
     phrase = phrases.last(EMPHASIS.sub("", plain_digits(text[-TAIL:])), truncated=truncated)
     return Extraction("phrase", phrase) if phrase is not None else None

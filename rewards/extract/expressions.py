@@ -28,14 +28,15 @@ _BARE = re.compile(  # LaTeX without dollar signs
 )
 _NUMBER = re.compile(
     r"(?:(?<![\w)])[-+])?(?:\\?[$€£]\s?)?(?:\d{1,3}\s(?=\d{1,2}\s?/\s?\d))?"
-    r"(?:\d{1,3}(?:(?:,\d{3})+|(?: \d{3}){2,})(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+    r"(?:(?:\d{1,3}(?:(?:,\d{3})+|(?: \d{3}){2,})|\d{1,2}(?:,\d{2})+,\d{3})(?!\d)"
+    r"(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
     r"(?:[eE][-+]?\d{1,4}(?!\w))?(?:\s?/\s?\d+(?![\d/]))?(?:\s?\\?%)?"
 )
 _COPULA = re.compile(r"\b(?:is|are|was|were|equals|be|becomes|gives)\b|为|是|等于|=", re.IGNORECASE)
 _OPERAND = r"(?:[\w.,()√π∛{}\\]{1,40})"
 # What a number takes with it where no formula around it can be read.
 _RIGHT = re.compile(
-    rf"[²³⁰¹⁴-⁹₀-₉⁺⁻ⁿ°!]+(?![\w=])|\s?[\^*×·÷_]\s?{_OPERAND}|\s?/\s?(?![a-zA-Z]{{2}}){_OPERAND}"
+    rf"[₀-₉°!]+(?![\w=])|\s?[\^*×·÷_]\s?{_OPERAND}|\s?/\s?(?![a-zA-Z]{{2}}){_OPERAND}"
     rf"|[a-zA-Z(]{_OPERAND}?|\+(?=\s*(?:$|[.,;)a-z]))"
 )
 _LEFT = re.compile(
@@ -45,7 +46,8 @@ _LEFT = re.compile(
 _NAME = re.compile(r"\b[a-zA-Z]\s?=\s?-?$")
 _SIGN_WORD = re.compile(r"\b(?:negative|minus)\s+$", re.IGNORECASE)
 _SCALE_WORD = re.compile(
-    r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial)\b|[万亿千百]",
+    r"\s+(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed|factorial"
+    r"|(?:degrees\s+)?(?:below|under)\s+zero)\b|[万亿千百]",
     re.IGNORECASE,
 )
 _STEP = re.compile(r"\b(?:[Ss]tep|Case|Part|Method|Example|Figure|Question|Problem|Equation)\s$")
@@ -95,6 +97,7 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
         return None  # 1.5.2
     if _is_aside(text, start, end):
         return None
+    number = start
     behind = unit_end(text, start, end)
     formula = formula_around(text, start, end)
     if formula and (behind == end or formula[1] <= behind):
@@ -124,6 +127,7 @@ def whole_expression(text: str, start: int, end: int) -> Found | None:
     begin = start - len(name.group()) if name else left_side(text, start)
     before = text[max(0, begin - 60) : begin]
     refused = is_denied(before) or is_compared(before)
+    refused |= start < number and is_set_aside(before, "")  # since 7 > 6
     return None if refused else Found(begin, end, text[begin:start] + said)
 
 

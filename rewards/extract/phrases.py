@@ -6,9 +6,11 @@ from rewards.extract.expressions import FORMULA, inside
 
 _PHRASE = re.compile(
     r"\bfinal\s{1,3}answers?\b(?:\s{0,3}[:：=]|\s{0,3}\n)?(?:\s{0,3}(?:is|are|was)\b\s{0,3}:?)?"
-    r"|\b(?:answers?|(?:correct|right|best)\s(?:option|choice|answer|letter))\b"
+    r"|\b(?:(?:actually|no|wait|sorry|correction)[,:.]?\s(?:it|that|this)(?=\sshould)"
+    r"|answers?|(?:correct|right|best)\s(?:option|choice|answer|letter))\b[\"']?"
     r"(?:\s+(?:to|for)\s+[^.:\n]{1,80}?)?\s{0,3}"
-    r"(?:(?:is|are|was|equals|would be|should be|must be|will be)\b(?:\s{0,3}[:：])?|[=:：])"
+    r"(?:(?:is|are|was|equals|(?:would|should|must|will|could|might|may) be)\b(?:\s{0,3}[:：])?"
+    r"|[=:：])"
     r"|答案(?:\s?(?:是|为|為|等于))?\s?[：:]?",
     re.IGNORECASE,
 )
@@ -26,13 +28,13 @@ _LEAD = re.compile(
 )
 _REASONS = re.compile(
     r"[,;]?\s\(?(?:because|since|as we|which|where|so that|given|for (?:a|the|each|every)"
-    r"|i\.e\.|as required|after|in total|altogether|according|(?:and )?not\s"
-    r"|rather than|instead of)"
+    r"|I (?:think|believe|guess)|i\.e\.|as required|after|in total|altogether|according"
+    r"|(?:and )?not\s|rather than|instead of)"
     r"(?:\b|(?<=\s))",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(r"not\s[^,.;\n]{1,40}?,?\s(?:but|rather)\s", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<![\s\\])(?:[.!?](?=\s|$|[A-Z\"'])|[。！？])|\n")
+_SENTENCE_END = re.compile(r"(?<![\s\\])(?:[.!?](?!\s=)(?=\s|$|[A-Z\"'])|[。！？])|\n")
 _SELF_PRAISE = re.compile(
     r"(?:indeed |also |therefore |now )?(?:correct|right|reasonable|valid|verified|complete"
     r"|consistent|confirmed|wrong|incorrect|as (?:above|stated))\b",
@@ -93,6 +95,10 @@ def _said(rest: str, truncated: bool) -> tuple[str, ...] | None:
     sentence = rest[: end.start()] if end else rest
     if _SELF_PRAISE.match(sentence) or (end and end.group() == "?"):
         return None
-    reasons = _REASONS.search(sentence)
-    sentence = (sentence[: reasons.start()] if reasons else sentence).rstrip(" .:。").lstrip(" :")
+    sentence = without_reasons(sentence).rstrip(" .:。").lstrip(" :")
     return (sentence,) if sentence else ()
+
+
+def without_reasons(sentence: str) -> str:
+    """A sentence up to its "because", "since", "not" and the like."""
+    return _REASONS.split(sentence, maxsplit=1)[0]

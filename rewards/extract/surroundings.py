@@ -10,10 +10,10 @@ _SMALLER = re.compile(r"(?:,\s?(?:and\s)?|\sand\s|\s)(\d+(?:\.\d+)?)(?=\s?[a-zA-
 _LARGER = re.compile(
     r"(?P<number>\d[\d,]*(?:\.\d+)?)\s?(?P<unit>[a-zA-Z]+)(?:,\s?(?:and\s)?|\sand\s|\s)$"
 )
-_ENDS_UNIT = re.compile(r"(?![\w^²³/])")
+_ENDS_UNIT = re.compile(r"(?![\w^/])")
 _LEFT_SIDE = re.compile(
     r"(?:\d+(?:\.\d+)?|(?<![a-zA-Z'’])(?:log|ln|sin|cos|tan|sqrt|[a-zA-Z])(?![a-zA-Z'’])"
-    r"|[-+*/^()=²³√·×π ])+$"
+    r"|[-+*/^(){}=√·×π ])+$"
 )
 _ARTICLE = re.compile(r"^\s*(?:[aAI]\s+(?=[\da-zA-Z(]))?")
 _NAME = re.compile(r"[a-zA-Z](?:\([^()=]*\))?")
@@ -30,7 +30,7 @@ _PIECE = re.compile(
     r"|(?P<end>[$=:;?\n\x01]|\.(?!\d)|,(?!\d{3}))|\s+"
     rf"|[(\[{{](?:{_INNER}|[(\[]{_INNER}*[)\]])*[)\]}}]"
     rf"|(?<![a-zA-Z])(?:{_CALL})(?![a-zA-Z])|(?<![a-zA-Z'’])[a-zA-Z](?![a-zA-Z'’])"
-    r"|\d[\d,]*(?<=\d)(?:\.\d+)?|\.\d+|[-−+*/^<>≤≥≠±∓√∛×·÷²³⁰¹⁴-⁹⁺⁻₀-₉|!∈∪∩∞πθ°_%]"
+    r"|\d[\d,]*(?<=\d)(?:\.\d+)?|\.\d+|[-−+*/^<>≤≥≠±∓√∛×·÷₀-₉|!∈∪∩∞πθ°_%]"
     r"|(?P<other>[^\W\d_]+|.)"
 )
 _OPERATION = re.compile(r"[-−+*/^<>≤≥≠±√∛×·÷π|∪∩∈(\[{]|[a-zA-Z]\(|" + _CALL)

@@ -32,6 +32,16 @@ _ADJUNCT = re.compile(
     rf"(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*?\b(?:(?:in|for|after|during|over|on|at|before|within|from|every)"
     rf"|with\sa|to\s(?!get|give|make|be)[a-z]+)\b(?:(?!\b{_VERBS})[^.,;:=?!\d\n])*"
 )
+_VERB = re.compile(r"[a-z]+\s\$?$")
+_PARALLEL = re.compile(  # behind a number: of another thing
+    r"(?:\s[a-z]+){0,4},?\s(?:and|while|but|whereas)\s(?!.*\b(?:so|thus|hence|therefore|then|now|left"
+    r"|total|together|altogether|remain\w*|means)\b)[^,;:=!?\d]*|[,;]\s[A-Z][a-z]+\s[a-z]+\s\$?"
+)
+_SUBORDINATE = re.compile(
+    r"\b(?:since|because|as|if|when|given|with|after|once|where)\b[^.!?\n]*$", re.IGNORECASE
+)
+_KINDS = re.compile(r"\s[a-z]+(?:\s[a-z]+)?\sand\s")  # 12 boys and 8 girls
+_KIND = re.compile(r"\s(?!left|remain|are|is|were|was|in|more|other)[a-z]+(?:\s[a-z]+)?[.!\s]*$")
 _THAN = re.compile(
     r"(?:\s[a-z]+)?\s(?:times\sas|(?:more|less|fewer|[a-z]{2,}er)\s(?:[a-z]+\s)?than)\b"
 )
@@ -89,14 +99,23 @@ def _before_a_phrase(text: str, spans: list[tuple[int, int]], last: list[Found])
     if len(last) != 1 or text[: last[0].start].rstrip().endswith("="):
         return last
     is_compared = bool(_THAN.match(text, last[0].end))
+    verb = _VERB.search(text[max(0, last[0].start - 40) : last[0].start])
     for start, end in reversed([span for span in spans if span[1] <= last[0].start][-4:]):
         between = text[end : last[0].start]
-        if len(between) > MAX_LINE or _SENTENCE_END.search(between):
+        if len(between) > MAX_LINE or _SENTENCE_END.search(between.replace("; ", ", ")):
             break
         if not (whole := whole_expression(text, start, end)):
             continue
         between = text[whole.end : last[0].start]
-        result = _RESULT.search(text[max(0, whole.start - 40) : whole.start])
+        before = text[max(0, whole.start - 40) : whole.start]
+        result = _RESULT.search(before)
+        if result and _KINDS.fullmatch(between) and _KIND.match(text, last[0].end):
+            return []
+        same = verb and (other := _VERB.search(before)) and other.group() == verb.group()
+        if same and _PARALLEL.fullmatch(between):
+            return last if _SUBORDINATE.search(before) else []
+        if ";" in between:
+            break
         if is_compared or _ADJUNCT.fullmatch(between):
             return [whole] if result else []
         if result:
@@ -135,11 +154,14 @@ def _last_numbers(text: str, spans: list[tuple[int, int]]) -> list[Found]:
             break
         whole = whole_expression(text, start, end)
         if whole is None:
-            if found:
+            if found and not _LISTED.fullmatch(text, end, begin):
                 break
             before = text[max(0, start - 60) : start]
-            if is_denied(before) or is_compared(before):
+            aside = is_set_aside(before, text[end : end + 40])
+            if not aside and (is_denied(before) or is_compared(before)):
                 return []
+            if found:
+                break
             continue
         if found:
             if text.startswith("(", begin) and not text[whole.end : begin].strip():

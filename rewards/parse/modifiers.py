@@ -28,14 +28,15 @@ _BEFORE = re.compile(
     r"|(?:fourths?|fifths?|sixths?|tenths?|square|cube|root|reciprocal|inverse|opposite|multiples?"
     r"|powers?|logarithm|log|factorial|sum|product|difference|quotient|percent|hundred|thousand"
     r"|million|dozen|times) of|square root|cube root|squared|cannot|\w+n't|false|wrong|incorrect"
-    r"|unless|if|when|either|different from|other than|unequal|undefined|impossible|maximum of"
+    r"|unless|if|when|either|but|different from|other than|unequal|undefined|impossible|maximum of"
     r"|print|return|plus|divided|a couple|nearly|almost|times$)\b"
     r"|不|非|小于|大于|少于|多于|超过|至少|至多|最多|最少|倍",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
     r"\b(?:not|squared|cubed|factorial|below zero|under zero|below|minus|plus|divided|than|if"
-    r"|unless|when|except|wrong|incorrect|false|to the|(?:raised|power|half|quarter|third)s?"
+    r"|unless|when|except|wrong|incorrect|false|extraneous|rejected|invalid"
+    r"|to the|(?:raised|power|half|quarter|third)s?"
     r"|remainder|is (?:not|wrong|incorrect|false)|or (?:more|less|fewer|greater))\b"
     r"|不|以上|以下|倍",
     re.IGNORECASE,
@@ -43,8 +44,9 @@ _AFTER = re.compile(
 _LINK = r"(?:\s+(?:be|equal to|equal|exactly|of|the|a|simply|just|really|actually|to|definitely))*"
 _HERE = r"\s*[\s$\\(\[*:{]*$"
 _NEGATION = re.compile(
-    rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|(?:could|might|may) also|instead of"
-    rf"|rather than|other than|different from){_LINK}|不是|不等于|并非|\\neq?){_HERE}"
+    rf"(?:\b(?:not|never|nor|neither|cannot|\w+n't|no longer|(?:could|might|may) (?:also|be)"
+    rf"|instead of|(?:any|every)thing but|rather than|other than|different from){_LINK}"
+    rf"|不是|不等于|并非|\\neq?){_HERE}"
     r"|(?<!in )return\s$",
     re.IGNORECASE,
 )
@@ -52,19 +54,24 @@ _FALSEHOOD = re.compile(
     r"\b(?:not (?:the case|true|correct)|false|incorrect|wrong) (?:that|to say)\b[^.\n]*$",
     re.IGNORECASE,
 )
+_FROM_ANOTHER = r"(?:down|up)\sfrom|compared\s(?:with|to)|versus"
 _COMPARISON = re.compile(
     rf"(?:\b(?:(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower) than|twice|half"
-    rf"|double|triple|thrice|minus|out of|compared (?:with|to)|(?:down|up) from|versus"
-    rf"|(?<!when )(?<!is )divided by"
+    rf"|double|triple|thrice|minus|out of|past|{_FROM_ANOTHER}"
+    r"|we\s(?:[a-z]+\s){0,2}(?:add|subtract|multiply|divide)(?:\s(?:it|this|that))?(?:\sby)?"
+    r"|(?<!when )(?<!is )divided by"
     rf"|(?:square|cube|root|reciprocal|inverse|opposite|factorial"
     rf"|logarithm|multiples?) of){_LINK}|小于|大于){_HERE}"
+    r"|\d\s(?:with\sa\s)?remainder\s(?:of\s)?$"
     r"|\b(?:of|twice|half|double|triple|times|plus|minus)\s+[a-zA-Z]\s?(?:squared|cubed)?\s?=\s?$",
     re.IGNORECASE,
 )
 _TO_A_FORMULA = r"\s?(?:[\s$\\(\[]|[a-zA-Z]\s?[=<>])*$"
 _CONDITION = re.compile(  # of a value that was said before it
     r"\d(?:[^.;\n]|\.\d)*(?:\b(?:(?:at|when|where|if)\s\$?[a-zA-Z]\s?=|when\s(?:it\sis\s)?divided\sby"
-    rf"|every|since|because|given(?:\sthat)?|assuming(?:\sthat)?)|%\sof\s){_TO_A_FORMULA}",
+    rf"|every|since|because|given(?:\sthat)?|assuming(?:\sthat)?)|%\sof\s|\b(?:{_FROM_ANOTHER})"
+    r"|[,(]\s?an?\s(?!total|sum|grand|combined)[a-z]+\sof|\d\sof\s(?:the|his|her|their|its|all|those))"
+    rf"{_TO_A_FORMULA}",
     re.IGNORECASE,
 )
 _REJECTION = re.compile(
@@ -77,8 +84,10 @@ _ROUNDED = re.compile(  # 1/6, or about 16.7%
     + _TO_A_FORMULA
 )
 _REJECTED = re.compile(
-    r"\s?of\s\$?\d|[\s$)\\\]]*(?:is|are|was|must be)\s(?:then\s)?(?:rejected|extraneous|invalid"
-    r"|discarded|excluded|impossible|not (?:valid|possible|allowed|in the domain))",
+    r"\s?of\s\$?\d|[\s$)\\\]]*(?:fails\b"
+    r"|does(?:\snot|n't)(?:\s(?:work|satisfy|fit|check|hold)\b|[.,;\n])"
+    r"|(?:is|are|was|must be)\s(?:then\s)?(?:rejected|extraneous|invalid|discarded|excluded"
+    r"|impossible|not (?:valid|possible|allowed|in the domain)))",
     re.IGNORECASE,
 )
 

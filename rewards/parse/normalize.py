@@ -11,14 +11,14 @@ import unicodedata
 from rewards.parse.number_words import in_digits
 from rewards.parse.spelling import CODES, DOLLAR, ROW, TABLE, in_one_spelling
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+(?:(?<=[^\W\d_][²³])(?!\w)|())")  # cm², not 2¹⁰
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞↉]")
 _SIMPLE = re.compile(r"[\w\s.,/+^-]*", re.ASCII)
 _NOT_SIMPLE = re.compile(
-    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|et|und|ou|oder)\b|[xX]\s*10|C_\d|_\d{3}|-to-|\s?h\s?\d)|^[Ee]ither\s|\d\s+\("
+    r"\d\s*(?:(?:st|nd|rd|th|to|in|base|out|per|et|und|ou|oder)\b|[xX]\s*10|C\d|[Rr]|with|_\d{3}|-to-|\s?h\s?\d)|^[Ee]ither\s|C[_^]|\d\s+\("
 )
 
 
@@ -26,9 +26,7 @@ def plain_characters(text: str) -> str:
     """`text` in ASCII as far as it has a meaning there: digits, signs and punctuation."""
     if text.isascii() and not _CONTROL.search(text):
         return text
-    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]), text)
-    text = _SUPERSCRIPT.sub(lambda m: "^{" + m[0].translate(_SUPERSCRIPTS) + "}", text)
-    text = _SUBSCRIPT.sub(lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", text)
+    text = _SUBSCRIPT.sub(lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", plain_digits(text))
     text = text.translate(TABLE)
     return unicodedata.normalize("NFKC", text).translate(TABLE)
 
@@ -113,10 +111,12 @@ def without_spaces(normal: str) -> str:
 
 
 def plain_digits(text: str) -> str:
-    """Full-width digits and signs as ASCII, other characters as they are."""
+    """Digits and signs of full width, raised or in `½` as ASCII, other characters as they are."""
     if text.isascii():
         return text
+    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
+    text = _SUPERSCRIPT.sub(lambda m: ("^{%s}" if m[1] else "^%s") % m[0].translate(_RAISED), text)
     return re.sub(r"(?<!\S)–(?=\d)", "-", text).translate(_FULL_WIDTH)
 
 
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x2212: "-"}
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x2212: "-", 0x2019: "'"}

@@ -36,7 +36,10 @@ _KNOWN = [
     (re.compile(r"(?:positive)?infinity|infinitelymany(?:solutions)?|infinite"), t.INFINITY),
     (re.compile(r"negativeinfinity"), t.Negative(t.INFINITY)),
 ]
-_ARTICLE = re.compile(r"\b(?:the|an?)\s+(?=[a-zA-Z]{2})|\s+only\b", re.IGNORECASE)
+_ARTICLE = re.compile(
+    r"\b(?:the|an?)\s+(?=[a-zA-Z]{2})|\s+only\b|^(?:\\text\s*\{)?(?:on|in|at)\s+(?=[a-z])",
+    re.IGNORECASE,
+)
 _CONDITION = re.compile(
     r"(?<=\S)\s*,?\s*(?:\\text\s*\{\s*,?\s*|\s)(?:for|where|at|when)\b.*$", re.S
 )

@@ -264,7 +264,7 @@ def _built(element: t.Tree, condition: t.Tree) -> t.Tree:
     if isinstance(element, t.Name | t.Tuple | t.Member):
         return condition
     if isinstance(condition, t.Member) and condition.of == t.NumberSet("Z"):
-        return element
+        return t.substituted(element, {condition.name: t.Name("n")})
     return t.Tuple((element, condition), PIECE)
 
 

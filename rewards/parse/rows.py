@@ -21,13 +21,16 @@ class Rows(Cursor, abc.ABC):
     def sum(self) -> t.Tree: ...
 
     def environment(self) -> t.Tree:
-        kind = self.take().text
+        kind = begun = self.take().text
         if kind not in MATRICES and kind not in ROWS:
             raise Unreadable(f"unexpected {kind!r}")
         self.deeper()
         if kind == "array" and self.text() == "{":
             while self.take().text != "}":
                 pass
+        texts = [token.text for token in self.tokens[self.at :]]
+        if kind == "array" and "=" in texts[: texts.index("\\end")]:
+            kind = "aligned"
         rows: list[tuple[t.Tree, ...]] = []
         while self.text() == ROW:
             self.take()
@@ -36,7 +39,7 @@ class Rows(Cursor, abc.ABC):
             while self.text() in (ROW, ",") and self.text():
                 self.take()
         self.take("\\end")
-        self.take(kind)
+        self.take(begun)
         self.depth -= 1
         if kind in MATRICES:
             matrix = t.Matrix(tuple(rows))

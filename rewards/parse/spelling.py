@@ -48,7 +48,7 @@ _ORDINAL = r"(?:st|nd|rd|th)"
 _TEXT_ORDINAL = rf"\\text\s*\{{\s*{_ORDINAL}\s*\}}"
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "twelve": 12, "sixteen": 16,
+    "ten": 10, "twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "hexadecimal": 16,
 }  # fmt: skip
 _SIZES = "left right middle " + " ".join(
     f"{b}{g}{s}" for b in "bB" for g in ("ig", "igg") for s in ("", *"lrm")
@@ -92,11 +92,26 @@ _FUNCTION_NAMES = (
 
 
 def _base(found: re.Match[str]) -> str:
-    return f"_{{{_BASES[found[2]]}}}"
+    base = found[2] or found[3] or ""
+    return f"_{{{_BASES.get(base, base)}}}"
 
 
 def _choose(found: re.Match[str]) -> str:
-    return rf"\binom{{{found[1] or found[3]}}}{{{found[2] or found[4]}}}"
+    top, under = (number.strip("{}") for number in found.groups() if number)
+    return rf"\binom{{{top}}}{{{under}}}"
+
+
+def _choose_either(found: re.Match[str]) -> str:
+    """C_5^2 is C^5_2 and C^2_5; C_2^5 is a power."""
+    first, second = (number.strip("{}") for number in found.group(2, 3))
+    is_less = second == "n" or (first != "n" and int(first) < int(second))
+    if is_less and found[1] == "_":
+        return found[0]
+    return rf"\binom{{{second}}}{{{first}}}" if is_less else rf"\binom{{{first}}}{{{second}}}"
+
+
+def _minutes(found: re.Match[str]) -> str:
+    return rf"({found[1]}+{found[2]}/60+{found[3] or 0}/3600)^\circ "
 
 
 def _chance(found: re.Match[str]) -> str:
@@ -115,8 +130,7 @@ _AND, _OR = r"et|und|и", r"ou|oder|или"
 _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
     ("\\AA", r"\\mathrm\s*\{\s*\\AA\s*\}|\\AA(?![a-zA-Z])", r"\\text{ angstrom}"),
     ("\\!", r",\s?\\!\s?(?=\d{3})", ","),
-    ("\\!", r"\\!", ""),
-    ("\\", r"\\[,;:>\s]", " "),
+    ("\\", r"\\[,;:>!\s]", " "),
     ("~", "~", " "),
     ("cancel", r"\\x?cancel\s*\{[^{}]*\}", " "),  # crossed out
     ("\\", r"\\(?:hspace\*?|[hvm]?phantom|tag\*?|label|(?:text)?color(?:box)?)\{[^{}]*\}", " "),
@@ -144,9 +158,26 @@ _RULES: list[tuple[str, str, str | Callable[[re.Match[str]], str]]] = [
         rf"|{_ORDINAL}\b)", "",
     ),
     ("\\text", rf"_(\{{\s*)?\\text\s*\{{\s*({'|'.join(_BASES)})\s*\}}(?(1)\s*\}})", _base),
-    ("C", r"(?:\{\})?[_^]\{?(\d+)\}?\s?C_\{?(\d+)\}?|(?<![a-zA-Z])C\((\d+),\s?(\d+)\)", _choose),
-    ("base", r"(?<=\d)\s+(?:in\s+)?base[\s-](\d+)\b", r"_\1"),
-    ("base", r"(?<=\d)\s*\\text\s*\{\s*\(?(?:in\s+)?base\s*(\d*)\s*\)?\s*\}\s*(\d*)", r"_{\1\2}"),
+    (
+        "a", rf"(?<=\d)\s*(\\text\s*\{{\s*)?\(?(?:in\s+)?(?:base[\s-]*({'|'.join(_BASES)}|\d+)"
+        r"|(binary|octal|hexadecimal))\b\)?(?(1)\s*\})", _base,
+    ),
+    ("base", r"(?<=\d)\s*\\text\s*\{\s*\(?(?:in\s+)?base\s*\}()()\s*(\d+)\)?", _base),
+    (
+        "C", r"(?<![a-zA-Z])(?:C|\{C\})([_^])(\{\d+\}|\d+|n)(?!\1)[_^](\{\d+\}|\d+|n)",
+        _choose_either,
+    ),
+    (
+        "C", r"(?:\{\})?[_^](\{\d+\}|\d+)\s?C_(\{\d+\}|\d+)|(?<![a-zA-Z])C\((\d+),\s?(\d+)\)"
+        r"|(?<![\w^_{.])(\d+)C(\d+)(?![\w_])", _choose,
+    ),
+    (
+        "", r"^(\d+)\s*,?\s*(?:\\text\s*\{\s*,?\s*)?(?:(?:and|with)\s)?(?:a\s)?"
+        r"(?:[rR]|[Rr]em\.?|[Rr]emainder)\s*(?:of|is|=|:)?\s*\}?\s*(\d+)\s*\}?$",
+        r"\\text{\1 remainder \2}",
+    ),
+    ("'", r"(?<!\d)(\d+)\s*\^\\circ\s*(\d+)\s*'(?:\s*(\d+)\s*(?:''|\"))?", _minutes),
+    ("const", r"\+\s*(?:\\text\s*\{\s*)?const(?:ant\b|\b\.?)\s*\}?$", "+C"),
     ("_", r"\\text\s*\{([\dA-F]+)\}(?=\)?_)", r"\1"),
     ("_", r"(?<![a-zA-Z])\(([\dA-F]+)\)\s?_(?=\{?\d)", r"\1_"),
     ("", rf"([{MONEY}]\s?[\d.,]+)\s?([kKMB])(?!\w)", _thousands),

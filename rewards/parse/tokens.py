@@ -49,13 +49,11 @@ _ENGLISH = frozenset(
     "own per she the too two was way who why yes you is no if of on to by at be it as do he so "
     "us we my go up all any each both the won odd red day kg cm mm km ft lb oz mi hr".split()
 )
-_NUMBER = (
-    r"(?:\d{1,3}(?:THOUSANDS\d{3})+(?!\d)|\d+)?(?:\.\d+|\.(?=\s*\\(?:overline|bar|dot)\b))"
-    r"|\d{1,3}(?:THOUSANDS\d{3})+(?!\d)|\d+"
-)
+_NUMBER = r"(?:GROUPED(?!\d)|\d+)?(?:\.\d+|\.(?=\s*\\(?:overline|bar|dot)\b))|GROUPED(?!\d)|\d+"
+_GROUPED = r"(?:\d{1,3}(?:[, ]\d{3})+|\d{1,2}(?:,\d{2})+,\d{3})"  # 1,234,567 or 12,34,567
 _NUMBERS = {
-    True: re.compile(_NUMBER.replace("THOUSANDS", "[, ]")),
-    False: re.compile(_NUMBER.replace("THOUSANDS", "[ ]")),
+    True: re.compile(_NUMBER.replace("GROUPED", _GROUPED)),
+    False: re.compile(_NUMBER.replace("GROUPED", r"\d{1,3}(?: \d{3})+")),
 }
 _IN_BASE = re.compile(r"(?=\d*[A-F])[\dA-F]{2,40}(?=_(?:\{1[1-6]\}|1[1-6](?!\d)))")  # 2A_{16}
 _TOKEN = re.compile(

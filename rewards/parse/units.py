@@ -43,7 +43,7 @@ _TABLE = {
         "bit": "1/8", "byte": "1", "KB|kB": "1000", "MB": "1000000", "GB": "1000000000",
         "TB": "1000000000000",
     },
-    "am": {"a.m|am|a.m.": "1"}, "pm": {"p.m|pm|p.m.": "1"},
+    "clock": {"o'clock": "1"}, "am": {"a.m|am|a.m.": "1"}, "pm": {"p.m|pm|p.m.": "1"},
 }  # fmt: skip
 _ENERGY = {"mass": 1, "length": 2, "time": -2}
 _COMPOUND = {
@@ -109,14 +109,14 @@ _POUND = _KNOWN["pound"]
 
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _PIECE = re.compile(
-    r"(?P<per>/|\bper\b)|(?P<word>[^\W\d_]+(?:\.[^\W\d_])*\.?|¢)"
+    r"(?P<per>/|\bper\b)|(?P<word>o'clock|[^\W\d_]+(?:\.[^\W\d_])*\.?|¢)"
     r"(?:\s?\^\s?\{?\s?(?P<power>[-+]?[1-6])\s?\}?|(?P<digit>[23])(?!\w))?|[\s*·()~-]+|\\cdot"
 )
 MAX_UNIT = 80  # characters
 
 
 _WORDS = re.compile(
-    r"\s*(?:(?:/|·|\*|\\cdot|-)\s*|per\s+)?([^\W\d_]+\.?(?:[^\W\d_]\.)*)"
+    r"\s*(?:(?:/|·|\*|\\cdot|-)\s*|per\s+)?(o'clock|[^\W\d_]+\.?(?:[^\W\d_]\.)*)"
     r"(\s?\^\s?\{?\s?-?\d\s?\}?|[23](?!\w))?"
 )
 MAX_WORDS = 6
