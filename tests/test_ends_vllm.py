@@ -112,10 +112,11 @@ def test_a_run_with_vllm_that_ends_in_every_stage_is_the_same_run_and_leaves_no_
         assert done.returncode == 0, done.stderr
     ours, theirs = without_times(read_metrics(run)), without_times(read_metrics(uninterrupted))
     assert [line["step"] for line in ours] == list(range(1, STEPS + 1))
-    assert sum(line["eval/pass@1"] is None for line in ours) == warns(stage, end)
+    assert sum(line.get("eval/pass@1") is None for line in ours) == warns(stage, end)
     for mine, other in zip(ours, theirs, strict=True):
-        if warns(stage, end) and mine["eval/pass@1"] is None:
-            other = {**other, "eval/pass@1": None}  # the measurement that failed
+        if warns(stage, end) and mine.get("eval/pass@1") is None:  # the measurement that failed
+            other = {k: v for k, v in other.items() if not k.startswith("eval/")}
+            mine = {k: v for k, v in mine.items() if not k.startswith("eval/")}
         assert mine == other
     assert same_adapters(run, uninterrupted, STEPS)
 

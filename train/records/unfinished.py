@@ -35,7 +35,7 @@ class Unfinished:
         if not self.path.is_file():
             return []
         try:
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # torch names a dozen; a file that is not ours is as good as none
             state = {}
         if state.get("of") != self._of:
