@@ -12,7 +12,7 @@ from data import load_problems, write_problems
 from eval.compare import compare
 from eval.judge import judge
 from eval.result import load_result
-from rewards import Checker
+from rewards import Checker, check
 from tests.conftest import config_of
 from train.config import SftConfig, check_config
 from train.records.metrics import read_metrics
@@ -47,6 +47,12 @@ def test_a_tasks_own_answers_score_one_and_anothers_score_zero(source, checker):
             assert all(source.split(":")[1].split(",")[0] in v.reason for v in verdicts)
     [unmarked] = judge(checker, [(problems[0], f"it may be {answers[0]}", False)])
     assert (unmarked.reward, unmarked.extracted) == (0, None)
+
+
+@pytest.mark.parametrize("form", ["#### {}", "<answer>{}</answer>", "\\boxed{{{}}}"])
+def test_a_list_of_words_is_taken_whole(form):
+    words = "after, given, since, where"
+    assert check(form.format(words), words).extracted == words
 
 
 def test_a_task_takes_what_its_own_code_takes(checker):

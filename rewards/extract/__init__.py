@@ -90,7 +90,10 @@ def _marked(text: str, truncated: bool) -> Extraction | None:
         line, ended, _ = text.rsplit("####", 1)[1][:TAIL].strip().partition("\n")
         if truncated and not ended:
             return Extraction("hashes")
-        line = phrases.without_reasons(EMPHASIS.sub("", line)).strip("# \t")
+        line = EMPHASIS.sub("", line)
+        value = phrases.without_reasons(line)
+        # A list of words may hold "where" or "since"; behind a number they begin a reason.
+        line = (value if any(map(str.isdigit, value)) else line).strip("# \t")
         return Extraction("hashes", (line,) if line else ())
     phrase = phrases.last(EMPHASIS.sub("", plain_digits(text[-TAIL:])), truncated=truncated)
     return Extraction("phrase", phrase) if phrase is not None else None
