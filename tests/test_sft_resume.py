@@ -90,6 +90,13 @@ def test_what_was_learnt_otherwise_is_not_taken_up(base, whole, tmp_path, what):
     assert same(out, whole) == (what == "damage")
 
 
+def test_a_folder_in_the_place_of_the_state_is_one_line(tmp_path):
+    left(tmp_path / "tuned").mkdir()
+    done = command(*words("nowhere", tmp_path / "tuned"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "is a folder" in done.stderr
+
+
 def test_less_memory_a_pass_may_be_tried(base, tmp_path):
     out = tmp_path / "tuned"
     end_after_first_saving(base, out, signal.SIGKILL)

@@ -35,7 +35,7 @@ from train.policy import start_lora
 from train.policy.logprobs import token_logprobs
 from train.policy.muon import Muon
 from train.records.card import adapter_card
-from train.records.unfinished import Unfinished
+from train.records.unfinished import Unfinished, state_file
 from train.schedule import learning_rate
 
 CONTENTS = Contents(
@@ -58,6 +58,7 @@ def run_sft(config: SftConfig) -> Path:
     Raises UserError where SIGTERM or Ctrl-C stop it; what was learnt is then kept.
     """
     check_replaceable(config.run.out, CONTENTS)
+    state_file(config.run.out)
     model, tokenizer, dtype = _open_model(config)
     examples = _examples(config, model, tokenizer)
     weights = [p for p in model.parameters() if p.requires_grad]

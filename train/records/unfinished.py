@@ -8,11 +8,20 @@ from typing import Any
 
 import torch
 
+from common.errors import UserError
 from common.files import whole_file
 from models.loading import fingerprint
 from train.config import SftConfig
 
 Log = list[dict[str, float]]
+
+
+def state_file(out: str | Path) -> Path:
+    """Where the state beside a folder lies; raises UserError if a folder lies there."""
+    path = Path(out).with_name(f".{Path(out).name}.unfinished")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, and what is learnt so far would be written there")
+    return path
 
 
 class Unfinished:
@@ -25,8 +34,7 @@ class Unfinished:
         weights: Sequence[torch.nn.Parameter],
         optimizers: Sequence[torch.optim.Optimizer],
     ):
-        out = Path(config.run.out)
-        self.path = out.with_name(f".{out.name}.unfinished")
+        self.path = state_file(config.run.out)
         self._of = _digest(config, examples)
         self._weights, self._optimizers = weights, optimizers
 
